@@ -1,0 +1,78 @@
+"""Files that are whole or absent: everything is written beside its final name, then renamed."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dualglow.errors import InputError
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path` (same suffix); on success it becomes `path`, on failure it is removed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: cannot be created ({error.strerror}). Choose a writable output."
+        ) from error
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(
+            f"{path.parent}: is not writable. Choose another output folder or change its permissions."
+        )
+    part = path.with_name(f".{os.getpid()}.part.{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a tab-separated table; an empty field or `n/a` is missing. Raises InputError if a column is missing."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such table.")
+    try:
+        table = pd.read_csv(path, sep="\t", dtype={name: str for name in TEXT_COLUMNS})
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not a tab-separated table ({error}).") from error
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"{path}: lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}."
+        )
+    return table
+
+
+# Columns whose values look like numbers but are names.
+TEXT_COLUMNS = ("pair_id", "subject", "scan_id", "t1_id", "pet_id", "session", "visit", "split_hash")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a tab-separated table, whole or not at all; missing values become `n/a` (BIDS)."""
+    with written(path) as part:
+        table.to_csv(part, sep="\t", index=False, na_rep="n/a")
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write indented JSON, whole or not at all."""
+    with written(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises InputError naming the file."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file.") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: is not JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object.")
+    return content
