@@ -1,4 +1,4 @@
-"""Atlases in MNI152 space, read from the wheels that carry them or from a user's file: labels, names, reference regions."""
+"""Atlases in MNI152 space, from the wheels that carry them or from a user's file; SUVR reference regions."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -43,9 +43,7 @@ def atlas(name: str) -> Atlas:
         return known[name]()
     if name.endswith((".nii", ".nii.gz")):
         return _from_file(Path(name))
-    raise ConfigError(
-        f"atlas {name!r} is unknown: give one of {', '.join(known)} or the path of a NIfTI label image."
-    )
+    raise ConfigError(f"atlas {name!r} is unknown: give one of {', '.join(known)} or the path of a NIfTI label image.")
 
 
 def reference_mask(region: str) -> Nifti1Image:
@@ -135,9 +133,7 @@ def _from_file(path: Path) -> Atlas:
     table_path = Path(str(path).removesuffix(".gz").removesuffix(".nii") + ".tsv")
     for needed in (path, table_path):
         if not needed.is_file():
-            raise InputError(
-                f"{needed}: no such file; a label image needs a table with `index` and `name` beside it."
-            )
+            raise InputError(f"{needed}: no such file; a label image needs a table with `index` and `name` beside it.")
     table = pd.read_csv(table_path, sep="\t")
     labels = {int(i): str(n) for i, n in zip(table["index"], table["name"], strict=True) if i != 0}
     return Atlas(path.name, nib.as_closest_canonical(nib.load(path)), labels)

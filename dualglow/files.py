@@ -18,13 +18,9 @@ def written(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{path.parent}: cannot be created ({error.strerror}). Choose a writable output."
-        ) from error
+        raise InputError(f"{path.parent}: cannot be created ({error.strerror}). Choose a writable output.") from error
     if not os.access(path.parent, os.W_OK):
-        raise InputError(
-            f"{path.parent}: is not writable. Choose another output folder or change its permissions."
-        )
+        raise InputError(f"{path.parent}: is not writable. Choose another output folder or change its permissions.")
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
         yield part
@@ -38,14 +34,12 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path}: no such table.")
     try:
-        table = pd.read_csv(path, sep="\t", dtype={name: str for name in TEXT_COLUMNS})
+        table = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(TEXT_COLUMNS, str))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not a tab-separated table ({error}).") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise InputError(
-            f"{path}: lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}."
-        )
+        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}.")
     return table
 
 
