@@ -1,1 +1,136 @@
-"""Verbs of this room."""
+"""Verbs of the training room: train a model, and make PETs of the people that it has not seen."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Option
+
+from dualglow.cli.app import app
+
+DATASET = Option(help="Folder with volumes.npy, masks.npy, pairs.tsv, grid.json (from `dualglow pack`).")
+FOLDS = Option(help="folds.tsv: fold, pair_id, subject, part (from `dualglow split`, or edited by hand).")
+FOLD = Option(help="Which fold, from 0.")
+DEVICE = Option(help="auto (a GPU if there is one), cpu or cuda.")
+THREADS = Option(help="CPU threads; PyTorch's choice if not given.", min=1, show_default=False)
+NETWORK = "Network (method dualglow; others ignore these)"
+
+
+@app.command()
+def train(
+    dataset: Annotated[Path, DATASET],
+    folds: Annotated[Path, FOLDS],
+    fold: Annotated[int, FOLD],
+    out: Annotated[Path, Option(help="The model's folder.")],
+    method: Annotated[str, Option(help="dualglow, mean or linear.")] = "dualglow",
+    epochs: Annotated[int, Option(help="Passes over the training pairs (paper: 90).")] = 90,
+    batch_size: Annotated[int, Option(help="Pairs per step.")] = 1,
+    learning_rate: Annotated[float, Option(help="Of AdaMax (paper: 0.001).")] = 0.001,
+    warmup_epochs: Annotated[int, Option(help="The learning rate rises linearly over so many epochs.")] = 0,
+    clip_gradient: Annotated[float, Option(help="Largest norm of the gradient over all parameters.")] = 100.0,
+    levels: Annotated[int, Option(help="Levels of each network (paper: 4).", rich_help_panel=NETWORK)] = 4,
+    steps: Annotated[int, Option(help="Flow steps per level (paper: 16).", rich_help_panel=NETWORK)] = 16,
+    hidden: Annotated[int, Option(help="Channels within a coupling (paper: 512).", rich_help_panel=NETWORK)] = 512,
+    relation_kernel: Annotated[int, Option(help="Of the relation network, voxels.", rich_help_panel=NETWORK)] = 3,
+    prior_weight: Annotated[
+        float, Option(help="λ, the weight of p(MRI) (paper: 0.001).", rich_help_panel=NETWORK)
+    ] = 0.001,
+    spatial_prior: Annotated[
+        bool, Option(help="A mean and sd of its own for every latent voxel.", rich_help_panel=NETWORK)
+    ] = False,
+    covariates: Annotated[bool, Option(help="Age and sex in the top latent's mean.", rich_help_panel=NETWORK)] = False,
+    checkpoint: Annotated[
+        bool, Option(help="Compute activations again in the backward pass, to save memory.", rich_help_panel=NETWORK)
+    ] = True,
+    window_percentile: Annotated[
+        float, Option(help="Of PET in the training brains; this SUVR becomes 1, higher ones are cut off.")
+    ] = 99.9,
+    seed: Annotated[int, Option(help="Of weights, order and noise.")] = 1,
+    device: Annotated[str, DEVICE] = "auto",
+    threads: Annotated[int | None, THREADS] = None,
+) -> None:
+    """Train one method on one fold. The defaults are the paper's settings.
+
+    The epoch with the lowest loss on the fold's validation pairs is kept; the test pairs are not read. A training that
+    was interrupted goes on after its last whole epoch when the same command is given again.
+
+    **Inputs**: a packed dataset and folds.tsv.
+
+    **Outputs** in --out: model.safetensors, model.json, training.tsv, training.png; TensorBoard's log in tensorboard/.
+
+    **Units**: loss in bits per voxel, MAE in SUVR within the brain mask.
+
+    **Example**: `dualglow train --dataset results/dataset --folds results/cohort/folds.tsv --fold 0 --out model`
+    """
+    from dualglow.training.fold import Request, train_fold
+    from dualglow.training.loop import Optimisation
+
+    network = {
+        "levels": levels,
+        "steps": steps,
+        "hidden": hidden,
+        "relation_kernel": relation_kernel,
+        "prior_weight": prior_weight,
+        "spatial_prior": spatial_prior,
+        "covariates": covariates,
+        "checkpoint": checkpoint,
+    }
+    optimisation = Optimisation(epochs, batch_size, learning_rate, warmup_epochs, clip_gradient, seed)
+    options = _options_of(method, network)
+    request = Request(dataset, folds, fold, method, out, options, optimisation, window_percentile)
+    train_fold(request, _device(device, threads))
+
+
+@app.command()
+def synthesise(
+    model: Annotated[Path, Option(help="A model's folder (from `dualglow train`).")],
+    dataset: Annotated[Path, DATASET],
+    folds: Annotated[Path, FOLDS],
+    fold: Annotated[int, FOLD],
+    out: Annotated[Path, Option(help="Folder for the images; an earlier synthesis in it is replaced.")],
+    samples: Annotated[int, Option(help="Random PETs per person, for the standard deviation.", min=2)] = 16,
+    temperature: Annotated[float, Option(help="Scales the noise of the samples.", min=0)] = 0.7,
+    seed: Annotated[int, Option(help="Of the samples; each pair has a generator of its own.")] = 1,
+    device: Annotated[str, DEVICE] = "auto",
+    threads: Annotated[int | None, THREADS] = None,
+) -> None:
+    """Synthesise the PETs of a fold's test pairs, and how sure the model is of each voxel.
+
+    Refuses a model that was trained on another split than --folds, for it may have seen the people to be tested.
+
+    **Inputs**: a model, the packed dataset and folds.tsv.
+
+    **Outputs** in --out: `<pair_id>_desc-synthetic_pet.nii.gz` (temperature 0), `<pair_id>_desc-std_pet.nii.gz`
+    (standard deviation of the samples) and synthesis.json.
+
+    **Units**: SUVR on the model grid, with its true affine (RAS+, mm).
+
+    **Example**: `dualglow synthesise --model model --dataset results/dataset --folds results/cohort/folds.tsv --fold 0
+    --out synthesis`
+    """
+    from dualglow.training.synthesis import synthesise_fold
+
+    where = _device(device, threads)
+    synthesise_fold(model, dataset, folds, fold, out, samples, temperature, seed, where)
+
+
+def _options_of(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Those of the network options that `method` takes."""
+    import inspect
+
+    from dualglow.errors import ConfigError
+    from dualglow.models import METHODS
+
+    if method not in METHODS:
+        raise ConfigError(f"--method {method}: unknown. Choose one of {', '.join(METHODS)}.")
+    return {name: value for name, value in given.items() if name in inspect.signature(METHODS[method]).parameters}
+
+
+def _device(name: str, threads: int | None) -> Any:  # noqa: ANN401 (torch is not imported for --help)
+    """Limit PyTorch's threads and choose the torch.device."""
+    import torch
+
+    from dualglow.training.loop import choose_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    return choose_device(name)

@@ -1,0 +1,33 @@
+"""The synthesis methods of Table 1 behind one interface."""
+
+import inspect
+from typing import Any
+
+from dualglow.errors import ConfigError
+from dualglow.models.dualglow import DualGlow
+from dualglow.models.interface import COVARIATES, Batch, Synthesiser
+from dualglow.models.naive import LinearSynthesiser, MeanSynthesiser
+
+METHODS: dict[str, type[Synthesiser]] = {
+    "dualglow": DualGlow,
+    "mean": MeanSynthesiser,
+    "linear": LinearSynthesiser,
+}
+
+__all__ = ["COVARIATES", "METHODS", "Batch", "Synthesiser", "build"]
+
+
+def build(method: str, shape: tuple[int, int, int], options: dict[str, Any]) -> Synthesiser:
+    """Make an untrained model of `method` for volumes of `shape` (voxels), with the method's own `options`.
+
+    Raises ConfigError if the method or an option is unknown, or an option or the shape cannot be used.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"method {method!r}: unknown. Choose one of {', '.join(METHODS)}.")
+    known = [name for name in inspect.signature(METHODS[method]).parameters if name != "shape"]
+    unknown = ", ".join(sorted(set(options) - set(known)))
+    if unknown:
+        raise ConfigError(
+            f"method {method}: has no option {unknown}. Its options are: {', '.join(known) or 'none'}."
+        )
+    return METHODS[method](shape, **options)

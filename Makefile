@@ -1,0 +1,42 @@
+# make demo: the whole workflow on a simulated cohort.   make test: every test.   Both install what they need first.
+PYTHON ?= python3
+# Inside an environment of yours (venv or conda) that is used; otherwise .venv is made here.
+ifneq ($(VIRTUAL_ENV)$(CONDA_PREFIX),)
+BIN := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))/bin
+else
+BIN := .venv/bin
+endif
+export PATH := $(abspath $(BIN)):$(PATH)
+INSTALLED := $(BIN)/.dualglow-installed
+
+.PHONY: demo test lint install clean
+
+install: $(INSTALLED)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "DualGlow needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm]'
+	touch $@
+
+demo: install
+	dualglow simulate --out data/simulated-demo --subjects 24 --seed 1 --voxel 2.0 --jobs 2
+	snakemake --configfile config/demo.yaml -- all
+	@dualglow table 1 --show results/demo/tables/table1.tsv
+	@echo "The report is results/demo/report.zip: unzip it and open report/report.html. (Simulated cohort: no real patients.)"
+
+test: install
+	pytest -n 2 --dist worksteal
+
+lint: install
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	snakefmt --check workflow
+	snakemake --lint
+
+clean:
+	rm -rf results/demo data/simulated-demo

@@ -1,0 +1,135 @@
+"""How age, sex and disease change uptake and volumes: the published effect sizes, region by region.
+
+Uptake of grey matter is given relative to the cerebral mean of healthy old people ("Aged Monkeys and Aged Humans",
+J Nucl Med); white matter takes up a quarter of grey matter (BrainWeb's FDG phantom). The drop at severity 1 is chosen
+so that AD against CN shows −21 % in the posterior cingulate and −19 % in the precuneus (Bailly 2015, PMC4539420) after
+the scanner's blur. Ageing per decade follows PMC6070529 and Willis 2002 (PMID 11864807). Rows marked "assumed" have no
+published number behind them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualglow.cohort.simulate.anatomy import Array, template
+from dualglow.cohort.simulate.people import Person
+
+REFERENCE_AGE = 75.0  # years
+WHITE, CSF, PONS, SCALP, BONE, AIR = 0.25, 0.04, 0.55, 0.12, 0.05, 0.0
+FEMALE_UPTAKE = 1.03  # Willis 2002 (sign)
+REGIONAL_SD = 0.03  # individual variation of each region's uptake (log)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Effects on one region's grey matter.
+
+    uptake: at severity 0 and age 75; drop: share of uptake lost at severity 1; ageing: share of uptake lost per decade;
+    thinning: share of grey matter lost at severity 1.
+    """
+
+    uptake: float
+    drop: float
+    ageing: float
+    thinning: float
+
+
+# The first row whose fragment is in the label's name holds.
+REGIONS = {
+    "PCgG": Region(1.23, 0.27, 0.03, 0.14),
+    "PCu": Region(1.20, 0.24, 0.03, 0.14),
+    "AnG": Region(1.05, 0.24, 0.03, 0.14),
+    "SMG": Region(1.01, 0.18, 0.03, 0.12),
+    "SPL": Region(1.01, 0.15, 0.03, 0.10),
+    "ITG": Region(0.97, 0.20, 0.03, 0.14),
+    "MTG": Region(0.97, 0.20, 0.03, 0.14),
+    "STG": Region(0.97, 0.12, 0.03, 0.08),
+    "TMP": Region(0.85, 0.14, 0.03, 0.12),  # uptake assumed
+    "OFuG": Region(1.01, 0.05, 0.0, 0.04),
+    "FuG": Region(0.95, 0.15, 0.03, 0.10),  # uptake assumed
+    "Ent": Region(0.75, 0.20, 0.03, 0.16),  # uptake assumed
+    "PHG": Region(0.80, 0.20, 0.03, 0.14),  # uptake assumed
+    "Hippocampus": Region(0.80, 0.20, 0.03, 0.0),  # uptake assumed; its volume shrinks with the shape
+    "Amygdala": Region(0.75, 0.15, 0.03, 0.0),  # assumed
+    "ACgG": Region(1.08, 0.05, 0.06, 0.05),
+    "MCgG": Region(1.12, 0.12, 0.04, 0.06),  # assumed: between anterior and posterior
+    "Cun": Region(1.24, 0.03, 0.0, 0.03),
+    "LiG": Region(1.24, 0.02, 0.0, 0.03),
+    "Calc": Region(1.24, 0.0, 0.0, 0.02),
+    "OCP": Region(1.10, 0.0, 0.0, 0.02),
+    "OG_": Region(1.01, 0.03, 0.0, 0.03),
+    "PrG": Region(0.99, 0.0, 0.02, 0.02),
+    "PoG": Region(0.99, 0.0, 0.02, 0.02),
+    "FG": Region(1.12, 0.07, 0.05, 0.06),
+    "FRP": Region(1.10, 0.07, 0.05, 0.06),
+    "MFC": Region(1.08, 0.07, 0.05, 0.06),
+    "OrG": Region(1.05, 0.06, 0.05, 0.06),
+    "GRe": Region(1.00, 0.05, 0.05, 0.06),
+    "Ins": Region(1.00, 0.05, 0.03, 0.06),
+    "Thalamus": Region(1.11, 0.02, 0.0, 0.0),
+    "Caudate": Region(1.08, 0.02, 0.02, 0.0),
+    "Putamen": Region(1.18, 0.0, 0.02, 0.0),  # assumed
+    "Cerebellum": Region(0.99, 0.0, 0.0, 0.0),
+    "Vermal": Region(0.92, 0.0, 0.0, 0.0),
+}
+OTHER = Region(1.0, 0.05, 0.03, 0.05)
+
+CORTEX_PER_DECADE = 0.04  # share of cortical grey matter lost
+THINNING_SD = 0.025
+VENTRICLES_PER_DECADE, VENTRICLES_AD, VENTRICLES_SD = 0.25, 0.32, 0.28  # log volume; CN ~35, AD ~48 ml
+VENTRICLES_CN = 0.32  # log ratio of a healthy 75-year-old's ventricles to the young template's (25 ml)
+HIPPOCAMPUS_PER_DECADE, HIPPOCAMPUS_AD, HIPPOCAMPUS_SD = -0.105, -0.25, 0.07  # Barnes PMC2773132; Fraser 2015
+
+
+def region_of(name: str) -> Region:
+    """The effects of a Neuromorphometrics label by its name."""
+    return next((effect for fragment, effect in REGIONS.items() if fragment in name), OTHER)
+
+
+def decades(person: Person) -> float:
+    """Decades that the person is older than the reference age."""
+    return (person.age - REFERENCE_AGE) / 10
+
+
+def log_volumes(person: Person, rng: np.random.Generator) -> dict[str, float]:
+    """Log ratios of the person's ventricular and hippocampal volumes to the template's."""
+    years, s = decades(person), person.severity
+    ventricles = VENTRICLES_CN + VENTRICLES_PER_DECADE * years + VENTRICLES_AD * s + rng.normal(0, VENTRICLES_SD)
+    hippocampus = HIPPOCAMPUS_PER_DECADE * years + HIPPOCAMPUS_AD * s + rng.normal(0, HIPPOCAMPUS_SD)
+    return {"ventricles": ventricles, "hippocampus": hippocampus}
+
+
+def uptake_factors(person: Person, rng: np.random.Generator) -> dict[int, float]:
+    """Uptake of each region's grey matter (by label), relative to the cerebral mean of a healthy 75-year-old.
+
+    Left and right of a region share half of the variance of their individual variation.
+    """
+    factors = {}
+    shared: dict[str, float] = {}
+    for label, name in template().names.items():
+        effect = region_of(name)
+        part = name.removeprefix("Left_").removeprefix("Right_")
+        shared.setdefault(part, rng.normal(0, REGIONAL_SD / np.sqrt(2)))
+        individual = np.exp(shared[part] + rng.normal(0, REGIONAL_SD / np.sqrt(2)))
+        change = (1 - effect.drop * person.severity) * (1 - effect.ageing * decades(person))
+        factors[label] = float(effect.uptake * change * individual)
+    return factors
+
+
+def thinning(person: Person, rng: np.random.Generator) -> dict[int, float]:
+    """Share of each region's grey matter that the person has lost (negative: has more than a healthy 75-year-old)."""
+    everywhere = rng.normal(0, THINNING_SD)
+    lost = {}
+    for label, name in template().names.items():
+        effect = region_of(name)
+        ageing = CORTEX_PER_DECADE * decades(person) if effect.thinning > 0 else 0.0
+        lost[label] = float(effect.thinning * person.severity + ageing + everywhere * (effect.thinning > 0))
+    return lost
+
+
+def painted(values: dict[int, float], regions: NDArray[np.int16], fill: float) -> Array:
+    """Map (X, Y, Z) of a value per label; labels without a value get `fill`."""
+    table = np.full(int(max(regions.max(), max(values))) + 1, fill, dtype=np.float32)
+    table[list(values)] = list(values.values())
+    return table[regions]

@@ -1,0 +1,86 @@
+"""Uptake against age: cross-sectional straight lines per diagnosis, in real and synthetic PET (figure 7)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+STAGES = {"CN": "CN", "SMC": "CN", "EMCI": "MCI", "MCI": "MCI", "LMCI": "MCI", "AD": "AD"}
+"""The three stages that the six ADNI groups are drawn and compared in (SMC: no measured impairment, so with CN)."""
+
+# Names of the three regions of figure 7 in the atlases that we know: AAL, then AAL2.
+FIGURE7_REGIONS = (("Cingulum_Post", "Cingulate_Post"), ("Precuneus",), ("Hippocampus",))
+
+MIN_POINTS = 4  # with fewer, the band of a straight line says nothing
+
+
+@dataclass(frozen=True)
+class Line:
+    """Least-squares line value = intercept + slope * age, with what its 95 % confidence band needs."""
+
+    n: int
+    slope: float  # per year
+    intercept: float
+    slope_error: float
+    residual_sd: float
+    age_mean: float
+    age_ss: float  # sum of squared deviations of age
+
+    def at(self, age: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The line and its 95 % confidence band (of the mean, not of single people) at these ages."""
+        line = self.intercept + self.slope * age
+        error = self.residual_sd * np.sqrt(1 / self.n + (age - self.age_mean) ** 2 / self.age_ss)
+        half = stats.t.ppf(0.975, self.n - 2) * error
+        return line, line - half, line + half
+
+
+def fit_line(age: np.ndarray, value: np.ndarray) -> Line | None:
+    """Ordinary least squares of value on age (years); None with fewer than 4 points or a single age."""
+    keep = np.isfinite(age) & np.isfinite(value)
+    age, value = age[keep], value[keep]
+    if len(age) < MIN_POINTS or np.ptp(age) == 0:
+        return None
+    fit = stats.linregress(age, value)
+    residual = value - fit.intercept - fit.slope * age
+    sd = float(np.sqrt((residual**2).sum() / (len(age) - 2)))
+    ss = float(((age - age.mean()) ** 2).sum())
+    return Line(len(age), fit.slope, fit.intercept, fit.stderr, sd, float(age.mean()), ss)
+
+
+def figure7_regions(names: list[str]) -> list[str]:
+    """The atlas's names (without side) of posterior cingulate, precuneus and hippocampus; only those it has."""
+    stems = {name.removesuffix("_L").removesuffix("_R") for name in names}
+    return [next(name for name in known if name in stems) for known in FIGURE7_REGIONS if stems & set(known)]
+
+
+def slopes(points: pd.DataFrame) -> pd.DataFrame:
+    """Change of uptake per decade of age, for each method, region and stage.
+
+    Parameters
+    ----------
+    points
+        Columns method, region, group, age (years), value (SUVR).
+
+    Returns
+    -------
+    Columns method, region, stage, n, slope_per_decade with its 95 % interval low..high (SUVR per decade), p; missing
+    where a stage has too few people. Cross-sectional: differences between people, not the course of one.
+    """
+    table = points.assign(stage=points["group"].map(STAGES))
+    rows = []
+    for (method, region, stage), part in table.groupby(["method", "region", "stage"], sort=False):
+        line = fit_line(part["age"].to_numpy(float), part["value"].to_numpy(float))
+        rows.append({"method": method, "region": region, "stage": stage, "n": len(part)} | _per_decade(line))
+    return pd.DataFrame(rows)
+
+
+def _per_decade(line: Line | None) -> dict[str, float]:
+    if line is None:
+        return dict.fromkeys(("slope_per_decade", "low", "high", "p"), float("nan"))
+    half = stats.t.ppf(0.975, line.n - 2) * line.slope_error
+    t = abs(line.slope) / line.slope_error if line.slope_error > 0 else np.inf
+    values = (line.slope, line.slope - half, line.slope + half)
+    return dict(zip(("slope_per_decade", "low", "high"), (10 * v for v in values), strict=True)) | {
+        "p": float(2 * stats.t.sf(t, line.n - 2))
+    }

@@ -1,0 +1,68 @@
+"""Table 1: image metrics per method."""
+
+import pandas as pd
+
+from dualglow.errors import InputError
+from dualglow.figures.style import in_order, is_simulated, method_name
+from dualglow.figures.tables import Table, mean_sd
+
+# Metric, its name in print, digits; in the order of the paper.
+PRINTED = (("cor", "CorCoef", 3), ("psnr", "PSNR (dB)", 2), ("ssim", "SSIM", 3), ("mae", "MAE (SUVR)", 3))
+PLACES = (("mask", "brain"), ("box", "box"))
+
+
+def image_quality(metrics: pd.DataFrame) -> Table:
+    """Table 1 of the paper: CorCoef, PSNR, SSIM and MAE, mean ± sd over all held-out pairs, per method.
+
+    Parameters
+    ----------
+    metrics
+        Rows of `dualglow evaluate` for any number of methods and folds.
+
+    Raises
+    ------
+    InputError
+        If the rows cannot stand in one table: other splits, data ranges or pairs, or a pair twice.
+    """
+    _comparable(metrics)
+    numbers, cells = [], []
+    for method in in_order(metrics["method"]):
+        part = metrics[metrics["method"] == method]
+        row: dict[str, object] = {"method": method, "n": len(part), "folds": part["fold"].nunique()}
+        text: dict[str, object] = {"Method": method_name(method), "n": len(part)}
+        for place, place_name in PLACES:
+            for metric, name, digits in PRINTED:
+                column = f"{metric}_{place}"
+                row |= {f"{column}_mean": part[column].mean(), f"{column}_sd": part[column].std()}
+                text[f"{name}, {place_name}"] = mean_sd(part[column], digits)
+        numbers.append(row | {"data_range": part["data_range"].iloc[0], "split_hash": part["split_hash"].iloc[0]})
+        cells.append(text)
+    return Table(
+        pd.DataFrame(numbers), pd.DataFrame(cells), _caption(metrics), "tab:image-quality", is_simulated(metrics)
+    )
+
+
+def _caption(metrics: pd.DataFrame) -> str:
+    people = metrics["subject"].nunique()
+    return (
+        f"Synthetic against real FDG-PET: mean ± sd over held-out T1–PET pairs ({people} people), in the brain mask and "
+        f"over the whole box; the box counts the empty background too. PSNR and SSIM (3D, Gaussian window) for a data "
+        f"range of {metrics['data_range'].iloc[0]:g} SUVR."
+    )
+
+
+def _comparable(metrics: pd.DataFrame) -> None:
+    for column, what in (("split_hash", "splits"), ("data_range", "data ranges")):
+        found = sorted(metrics[column].astype(str).unique())
+        if len(found) > 1:
+            raise InputError(
+                f"the metrics come from different {what} ({', '.join(found)}): evaluate all methods and folds alike."
+            )
+    keys = ["method", "fold", "pair_id"]
+    if metrics.duplicated(keys).any():
+        method, fold, pair_id = metrics.loc[metrics.duplicated(keys), keys].iloc[0]
+        raise InputError(f"the metrics hold {pair_id} of {method}, fold {fold} twice: give each file once.")
+    pairs = {method: set(zip(part["fold"], part["pair_id"], strict=True)) for method, part in metrics.groupby("method")}
+    if len({frozenset(held) for held in pairs.values()}) > 1:
+        counts = ", ".join(f"{method} {len(held)}" for method, held in pairs.items())
+        raise InputError(f"the methods were scored on different pairs ({counts}): evaluate all on the same folds.")

@@ -1,0 +1,78 @@
+"""How a table of the paper leaves: as TSV for programs, as LaTeX for the paper, and on the terminal."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dualglow.figures.style import SIMULATED
+from dualglow.files import write_table, written
+
+_ESCAPES = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "–": "--", "²": "$^2$"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper: `numbers` as they are (TSV), `cells` as they are printed, and what the caption says."""
+
+    numbers: pd.DataFrame
+    cells: pd.DataFrame
+    caption: str
+    label: str
+    simulated: bool
+
+    @property
+    def full_caption(self) -> str:
+        """The caption, which says so when the people are simulated."""
+        return self.caption + (f" All people are simulated ({SIMULATED})." if self.simulated else "")
+
+
+def save_table(table: Table, path: Path) -> None:
+    """Write `<path>` (.tsv, full precision, with a column `simulated`) and beside it `.tex` (booktabs)."""
+    write_table(table.numbers.assign(simulated=table.simulated), path)
+    with written(path.with_suffix(".tex")) as part:
+        part.write_text(to_latex(table))
+
+
+def to_latex(table: Table) -> str:
+    """A LaTeX table environment; needs the package booktabs."""
+    columns = "l" + "r" * (table.cells.shape[1] - 1)
+    rows = [" & ".join(_latex(str(cell)) for cell in row) + r" \\" for row in table.cells.itertuples(index=False)]
+    head = " & ".join(_latex(name) for name in table.cells.columns) + r" \\"
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_latex(table.full_caption)}}}",
+        rf"\label{{{table.label}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        *[r"\toprule", head, r"\midrule", *rows, r"\bottomrule"],
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def print_table(table: Table) -> None:
+    """Print the cells, aligned, with the caption below."""
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    shown = RichTable(caption=table.full_caption, caption_justify="left")
+    for i, name in enumerate(table.cells.columns):
+        shown.add_column(name, justify="left" if i == 0 else "right")
+    for row in table.cells.itertuples(index=False):
+        shown.add_row(*(str(cell) for cell in row))
+    Console(soft_wrap=False).print(shown)
+
+
+def mean_sd(values: pd.Series, digits: int) -> str:
+    """`mean ± sd` (sample sd) of the values that are there; the mean alone of one; `n/a` of none."""
+    values = values.astype(float).dropna()
+    if values.empty:
+        return "n/a"
+    mean = f"{values.mean():.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {values.std():.{digits}f}"
+
+
+def _latex(text: str) -> str:
+    return "".join(_ESCAPES.get(character, character) for character in text)

@@ -1,0 +1,60 @@
+"""The base of every flow layer, and their composition.
+
+A layer maps x to z and back, and says how it changes volume: `ladj` is the log of the absolute determinant of dz/dx.
+Shapes: x and z are (batch, channels, *spatial) with one to three spatial axes; ladj is (batch,), in nats.
+"""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recomputed
+
+
+class Invertible(nn.Module, ABC):
+    """A bijection with a known log-determinant."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """z and ladj."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor) -> Tensor:
+        """The x of which z is the image."""
+
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set what this layer sets from a first batch, and return its z."""
+        return self(x)[0]
+
+
+class Sequence(Invertible):
+    """Layers one after another.
+
+    With `checkpoint`, training keeps only the input of the sequence and computes the rest again for the gradient.
+    """
+
+    def __init__(self, *layers: Invertible, checkpoint: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.checkpoint = checkpoint
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.checkpoint and self.training:
+            return recomputed(self._forward, x, use_reentrant=False)
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        ladj = x.new_zeros(len(x))
+        for layer in self.layers:
+            x, change = layer(x)
+            ladj = ladj + change
+        return x, ladj
+
+    def inverse(self, z: Tensor) -> Tensor:
+        for layer in reversed(self.layers):
+            z = layer.inverse(z)
+        return z
+
+    def initialise(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer.initialise(x)
+        return x

@@ -1,0 +1,48 @@
+"""What every synthesis method offers, so that training, synthesis and evaluation need not know which one they run."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+COVARIATES = 2  # age (z-score over the training subjects) and sex (±1)
+
+
+class Batch(NamedTuple):
+    """A few pairs on the model grid.
+
+    mri, pet, mask are (B, 1, X, Y, Z): MRI in [0, 1]; PET in window units (SUVR / window, clipped to [0, 1]); mask 0, 1.
+    covariates is (B, COVARIATES), standardised on the training subjects, 0 where missing.
+    """
+
+    mri: Tensor
+    pet: Tensor
+    mask: Tensor
+    covariates: Tensor
+
+
+class Synthesiser(nn.Module, ABC):
+    """A method that makes PET from MRI. All volumes are (B, 1, X, Y, Z) on the model grid, PET in window units."""
+
+    iterative: ClassVar[bool] = True
+    """False if `initialise` is the whole fit, so that there is nothing for an optimiser to do."""
+
+    @abstractmethod
+    def initialise(self, batches: Iterable[Batch]) -> None:
+        """Set what is set from data before training, in one pass over the training batches."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scalar to minimise and the detached terms worth logging, each a mean over the batch."""
+
+    @abstractmethod
+    def predict(self, mri: Tensor, covariates: Tensor, mask: Tensor) -> Tensor:
+        """The best single PET for each MRI, 0 outside the mask."""
+
+    @abstractmethod
+    def sample(
+        self, mri: Tensor, covariates: Tensor, mask: Tensor, temperature: float, generator: torch.Generator
+    ) -> Tensor:
+        """One random PET for each MRI, 0 outside the mask; temperature scales the latent (or voxel) noise."""

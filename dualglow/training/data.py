@@ -1,0 +1,181 @@
+"""Volumes for the models: memory-mapped, in the models' units, in an order that depends only on seed and epoch."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from dualglow.cohort.splits import split_hash, validate_folds
+from dualglow.errors import ConfigError, InputError
+from dualglow.files import read_table
+from dualglow.models.interface import Batch
+from dualglow.preprocess.pack import Dataset
+from dualglow.training.seeds import derived_seed
+
+SEX = {"F": -1.0, "M": 1.0}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The dataset rows of one fold's parts; `split_hash` names the split that they come from."""
+
+    number: int
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    split_hash: str
+
+
+def read_fold(path: Path, number: int, dataset: Dataset) -> Fold:
+    """Find the rows of fold `number` of folds.tsv in the dataset.
+
+    Raises InputError or ConfigError if the table is not a valid split of the dataset, lacks the fold or a part of it.
+    """
+    folds = read_table(path, ["fold", "pair_id", "subject", "part"])
+    validate_folds(folds, dataset.pairs)
+    chosen = folds[folds["fold"] == number]
+    if chosen.empty:
+        known = ", ".join(str(fold) for fold in sorted(folds["fold"].unique()))
+        raise ConfigError(f"--fold {number}: {path} has no such fold. Choose one of {known}.")
+    parts = {part: _rows(dataset, chosen, part, path) for part in ("train", "validation", "test")}
+    return Fold(number=number, split_hash=split_hash(folds, number), **parts)
+
+
+def _rows(dataset: Dataset, fold: pd.DataFrame, part: str, path: Path) -> np.ndarray:
+    pair_ids = fold.loc[fold["part"] == part, "pair_id"].tolist()
+    if not pair_ids:
+        raise InputError(f"{path}: fold {fold['fold'].iloc[0]} has no {part} pairs. Give it some, or split again.")
+    return np.asarray(dataset.rows(pair_ids), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What brings SUVR, age and sex to the models' units; fitted on training pairs only.
+
+    `window` (SUVR) maps to 1; age is a z-score (mean and sd in years), sex −1 for F and 1 for M, missing values are 0.
+    """
+
+    window: float
+    percentile: float
+    age_mean: float
+    age_sd: float
+
+    def covariates(self, age: float | None, sex: str | None) -> np.ndarray:
+        """The model's (age z-score, sex) of one person, float32; what is missing or unknown is 0."""
+        z = 0.0 if age is None or pd.isna(age) else (float(age) - self.age_mean) / self.age_sd
+        return np.array([z, SEX.get(str(sex), 0.0)], dtype=np.float32)
+
+    def as_card(self) -> dict[str, Any]:
+        """The entries of model.json that `from_card` reads."""
+        covariates = {"names": ["age", "sex"], "mean": [self.age_mean, 0.0], "sd": [self.age_sd, 1.0], "sex": SEX}
+        return {"window": self.window, "window_percentile": self.percentile, "covariates": covariates}
+
+    @classmethod
+    def from_card(cls, card: dict[str, Any]) -> "Scaling":
+        covariates = card["covariates"]
+        return cls(card["window"], card["window_percentile"], covariates["mean"][0], covariates["sd"][0])
+
+
+def fit_scaling(dataset: Dataset, rows: np.ndarray, percentile: float) -> Scaling:
+    """Fit the intensity window (percentile of PET within the brain masks) and the age z-score on these rows alone.
+
+    Raises InputError if the PETs hold values that are not finite, or nothing above zero.
+    """
+    window = pet_percentile(dataset, rows, percentile)
+    if not np.isfinite(window) or window <= 0:
+        raise InputError(f"the training PETs' {percentile} percentile is {window} SUVR; pack the dataset again.")
+    age = dataset.pairs.iloc[rows]["age"].astype(float)
+    mean, sd = float(age.mean()), float(age.std(ddof=0))
+    return Scaling(window, percentile, mean if np.isfinite(mean) else 0.0, sd if sd > 0 else 1.0)
+
+
+def pet_percentile(dataset: Dataset, rows: np.ndarray, percentile: float) -> float:
+    """Exact percentile (linear interpolation, as numpy's) of PET over the masks of `rows`, one volume at a time.
+
+    Only the values above the percentile are kept, a thousandth of all for 99.9.
+    """
+    if not 0 < percentile <= 100:
+        raise ConfigError(f"--window-percentile {percentile}: must be above 0 and at most 100.")
+    count = sum(int(np.count_nonzero(dataset.masks[row])) for row in rows)
+    if count == 0:
+        raise InputError("the training pairs' brain masks are empty; pack the dataset again.")
+    position = percentile / 100 * (count - 1)
+    below = int(np.floor(position))
+    top = np.empty(0, dtype=np.float32)
+    for row in rows:
+        top = np.concatenate([top, dataset.volumes[row, 1][dataset.masks[row]]])
+        keep = min(len(top), count - below)
+        top = np.partition(top, len(top) - keep)[len(top) - keep :]
+    low, high = np.sort(top)[[0, min(1, len(top) - 1)]].astype(float)
+    return float(low + (position - below) * (high - low))
+
+
+def dataset_hash(folder: Path) -> str:
+    """Names the dataset's content, so that a training is not resumed on other data."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in ("volumes.npy", "masks.npy", "pairs.tsv", "grid.json"):
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+class Pairs(TorchDataset[Batch]):
+    """Pairs of a dataset in the models' units; each item is a Batch without its batch axis."""
+
+    def __init__(self, dataset: Dataset, rows: np.ndarray, scaling: Scaling) -> None:
+        self.dataset, self.rows, self.scaling = dataset, rows, scaling
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        row = self.rows[index]
+        mri, pet = np.array(self.dataset.volumes[row], dtype=np.float32)
+        mask = np.array(self.dataset.masks[row], dtype=np.float32)
+        person = self.dataset.pairs.iloc[row]
+        covariates = self.scaling.covariates(person["age"], person["sex"])
+        pet = np.clip(pet / self.scaling.window, 0, 1)
+        return Batch(*(torch.from_numpy(volume)[None] for volume in (mri, pet, mask)), torch.from_numpy(covariates))
+
+
+class EpochOrder(Sampler[int]):
+    """A shuffle of `size` items for each epoch, from seed and epoch alone; Lightning calls `set_epoch`, from 0.
+
+    `done` epochs were run before the interruption of a training that now goes on.
+    """
+
+    def __init__(self, size: int, seed: int, done: int) -> None:
+        self.size, self.seed, self.done, self.epoch = size, seed, done, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", self.done + self.epoch + 1))
+        yield from torch.randperm(self.size, generator=generator).tolist()
+
+
+def shuffled(pairs: Pairs, batch_size: int, seed: int, done: int) -> "DataLoader[Batch]":
+    """Training batches, in a new order every epoch."""
+    return DataLoader(pairs, batch_size=batch_size, sampler=EpochOrder(len(pairs), seed, done))
+
+
+def in_order(pairs: Pairs, batch_size: int) -> "DataLoader[Batch]":
+    """Batches in the dataset's order."""
+    return DataLoader(pairs, batch_size=batch_size)
+
+
+def to_device(batches: "DataLoader[Batch]", device: torch.device) -> Iterator[Batch]:
+    """The batches, one at a time, on `device`."""
+    for batch in batches:
+        yield Batch(*(tensor.to(device) for tensor in batch))

@@ -1,0 +1,164 @@
+"""Train one method on one fold: from the dataset's folder to the model's folder."""
+
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from dualglow.errors import ConfigError
+from dualglow.files import write_table, written
+from dualglow.models import METHODS, Batch, Synthesiser, build
+from dualglow.preprocess.pack import Dataset
+from dualglow.training import loop
+from dualglow.training.checkpoint import save_model, versions
+from dualglow.training.curve import training_curve
+from dualglow.training.data import Fold, Pairs, Scaling, dataset_hash, fit_scaling, in_order, read_fold, to_device
+from dualglow.training.loop import DivergenceError, Optimisation
+from dualglow.training.resume import Progress, ResumeFolder
+from dualglow.training.seeds import derived_seed
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to train: `options` are the method's own, `window_percentile` sets the PET intensity window."""
+
+    dataset: Path
+    folds: Path
+    fold: int
+    method: str
+    out: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    window_percentile: float = 99.9
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a training works with, once read."""
+
+    dataset: Dataset
+    fold: Fold
+    scaling: Scaling
+    train: Pairs
+    validation: Pairs
+
+
+def train_fold(request: Request, device: torch.device) -> None:
+    """Write model.safetensors, model.json, training.tsv and training.png into `request.out`.
+
+    Everything fitted sees the training pairs only; the best epoch is the one with the lowest validation loss.
+    """
+    if request.method not in METHODS:
+        raise ConfigError(f"--method {request.method}: unknown. Choose one of {', '.join(METHODS)}.")
+    material = _read(request)
+    shape = material.dataset.grid.shape
+    torch.manual_seed(derived_seed(request.optimisation.seed, "weights"))
+    model = build(request.method, shape, request.options)
+    settings = _settings(request, material)
+    train = _train_iterative if model.iterative else _fit_closed_form
+    progress = train(request, material, model, settings, device)
+    save_model(request.out, model, _card(request, material, settings, progress))
+    _write_curve(request, material, progress)
+    ResumeFolder(request.out, settings).remove()
+
+
+def _read(request: Request) -> _Material:
+    dataset = Dataset.load(request.dataset)
+    fold = read_fold(request.folds, request.fold, dataset)
+    scaling = fit_scaling(dataset, fold.train, request.window_percentile)
+    train, validation = (Pairs(dataset, rows, scaling) for rows in (fold.train, fold.validation))
+    return _Material(dataset, fold, scaling, train, validation)
+
+
+def _settings(request: Request, material: _Material) -> dict[str, Any]:
+    """All that decides the weights; an unfinished training is resumed only if every one is the same."""
+    return {
+        "method": request.method,
+        **{f"model.{name}": value for name, value in request.options.items()},
+        **asdict(request.optimisation),
+        "window_percentile": request.window_percentile,
+        "split_hash": material.fold.split_hash,
+        "dataset_hash": dataset_hash(request.dataset),
+        "dualglow": versions()["dualglow"],
+        "torch": versions()["torch"],
+    }
+
+
+def _train_iterative(
+    request: Request, material: _Material, model: Synthesiser, settings: dict[str, Any], device: torch.device
+) -> Progress:
+    resume = ResumeFolder(request.out, settings)
+    progress = resume.load()
+    logs = request.out / "tensorboard"
+    if not progress.epoch:
+        shutil.rmtree(logs, ignore_errors=True)
+
+    def epoch_done(now: Progress) -> None:
+        resume.save(now)
+        print(loop.epoch_line(now, request.optimisation.epochs), file=sys.stderr, flush=True)
+        _write_curve(request, material, now)
+
+    loop.fit(model, material.train, material.validation, request.optimisation, device, progress, epoch_done, logs)
+    if not progress.best_epoch:
+        raise DivergenceError("the validation loss was never finite. Train with a lower --learning-rate.")
+    model.load_state_dict(resume.best_weights(progress))
+    return progress
+
+
+def _fit_closed_form(
+    request: Request, material: _Material, model: Synthesiser, settings: dict[str, Any], device: torch.device
+) -> Progress:
+    started = time.monotonic()
+    loop.initialise(model.to(device), material.train, request.optimisation, device)
+    model.eval()
+    errors = {
+        f"mae_{part}": _mean_error(model, pairs, device)
+        for part, pairs in (("train", material.train), ("validation", material.validation))
+    }
+    record = {"epoch": 0, **errors, "seconds": round(time.monotonic() - started, 2)}
+    return Progress(records=[record], best_loss=errors["mae_validation"])
+
+
+def _mean_error(model: Synthesiser, pairs: Pairs, device: torch.device) -> float:
+    """MAE over these pairs (SUVR, brain mask)."""
+    batches: list[Batch] = list(to_device(in_order(pairs, 1), device))
+    return sum(float(loop.mae(model, batch, pairs.scaling.window)) for batch in batches) / len(pairs)
+
+
+def _card(request: Request, material: _Material, settings: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """The content of model.json."""
+    dataset, fold = material.dataset, material.fold
+    return {
+        "method": request.method,
+        "options": request.options,
+        "shape": list(dataset.grid.shape),
+        "affine": [[float(value) for value in row] for row in dataset.grid.affine],
+        "space": dataset.info.get("space"),
+        "reference_region": dataset.info.get("reference_region"),
+        **material.scaling.as_card(),
+        "fold": fold.number,
+        "split_hash": fold.split_hash,
+        "dataset_hash": settings["dataset_hash"],
+        "pairs": {"train": len(fold.train), "validation": len(fold.validation)},
+        "seed": request.optimisation.seed,
+        "optimisation": asdict(request.optimisation) if progress.best_epoch else None,
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "best_loss": progress.best_loss,
+        "simulated": bool(dataset.info.get("simulated", False)),
+        "versions": versions(),
+    }
+
+
+def _write_curve(request: Request, material: _Material, progress: Progress) -> None:
+    table = pd.DataFrame(progress.records)
+    write_table(table, request.out / "training.tsv")
+    simulated = " · simulated cohort" if material.dataset.info.get("simulated") else ""
+    title = f"{request.method} · fold {request.fold}{simulated}"
+    with written(request.out / "training.png") as part:
+        training_curve(table, title, progress.best_epoch).savefig(part, dpi=150)

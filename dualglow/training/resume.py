@@ -1,0 +1,85 @@
+"""The state of an unfinished training, on disk after every epoch, so that the same command goes on where it stopped.
+
+It lies beside the model's folder, not in it: Snakemake deletes the declared outputs of a job that failed.
+"""
+
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dualglow.files import written
+from dualglow.training.checkpoint import save_weights
+
+
+@dataclass
+class Progress:
+    """What a training has done so far. Epochs count from 1; `records` are the rows of training.tsv.
+
+    `weights` and `optimizer` are those at the end of epoch `epoch`; empty before the first.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+    records: list[dict[str, float]] = field(default_factory=list)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+
+
+class ResumeFolder:
+    """`last.ckpt` (Progress and the settings it belongs to) and the weights of the best epoch, for one training."""
+
+    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
+        self.folder = out.parent / f".{out.name}.resume"
+        self.settings = settings
+
+    def load(self) -> Progress:
+        """The progress of a training with the very same settings, or a new one; says on stderr which, and why."""
+        last = self.folder / "last.ckpt"
+        if not last.is_file():
+            return Progress()
+        try:
+            content = torch.load(last, map_location="cpu", weights_only=True)
+            changed = _differences(content["settings"], self.settings)
+            progress = Progress(**content["progress"])
+        except Exception as error:  # whatever is wrong with it, training anew is right
+            print(f"{last}: cannot be read ({type(error).__name__}); training starts anew.", file=sys.stderr)
+            return Progress()
+        if changed:
+            print(f"An unfinished training differs in {'; '.join(changed)}; training starts anew.", file=sys.stderr)
+            return Progress()
+        print(f"Going on after epoch {progress.epoch} of an unfinished training ({last}).", file=sys.stderr)
+        return progress
+
+    def save(self, progress: Progress) -> None:
+        """Write the epoch just done; a crash at any moment leaves the last whole epoch in place."""
+        best = self._best(progress)
+        if progress.best_epoch == progress.epoch:
+            save_weights(progress.weights, best)
+        with written(self.folder / "last.ckpt") as part:
+            torch.save({"settings": self.settings, "progress": vars(progress)}, part)
+        for stale in self.folder.glob("best-*.safetensors"):
+            if stale != best:
+                stale.unlink()
+
+    def best_weights(self, progress: Progress) -> dict[str, Tensor]:
+        """The weights of the best epoch."""
+        return load_file(self._best(progress))
+
+    def remove(self) -> None:
+        """Forget the training: it is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _best(self, progress: Progress) -> Path:
+        return self.folder / f"best-{progress.best_epoch}.safetensors"
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    names = sorted(set(old) | set(new))
+    return [f"{name} ({old.get(name)}, now {new.get(name)})" for name in names if old.get(name) != new.get(name)]

@@ -1,0 +1,56 @@
+"""Running the workflow as a user does, on a made-up cohort table."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+Snakemake = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict:
+    """A configuration that writes below tmp_path; write it with `snakemake(settings, …)`."""
+    download = tmp_path / "download"
+    download.mkdir()
+    return {"results": str(tmp_path / "results"), "cohort": {"root": str(download)}}
+
+
+@pytest.fixture
+def snakemake(tmp_path: Path) -> Snakemake:
+    """Run `snakemake` from the repository's root with these settings on top of the defaults."""
+
+    def run(settings: dict, *arguments: str) -> subprocess.CompletedProcess:
+        configfile = tmp_path / "settings.yaml"
+        configfile.write_text(yaml.safe_dump(settings))
+        command = [sys.executable, "-m", "snakemake", "--nolock", "--configfile", str(configfile), *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+
+    return run
+
+
+def write_cohort(settings: dict, n_pairs: int) -> list[str]:
+    """Cohort tables of `n_pairs` people with empty raw files, as if scan, pair and split had run."""
+    root, cohort = Path(settings["cohort"]["root"]), Path(settings["results"]) / "cohort"
+    cohort.mkdir(parents=True)
+    names = [f"900S{number:04d}" for number in range(n_pairs)]
+    pairs = pd.DataFrame(
+        {
+            "pair_id": [f"sub-{name}_ses-20100101" for name in names],
+            "subject": names,
+            "t1_id": [f"I{number}" for number in range(n_pairs)],
+            "pet_id": [f"I{n_pairs + number}" for number in range(n_pairs)],
+            "t1_paths": [str(root / f"{name}_T1w.nii") for name in names],
+            "pet_paths": [str(root / f"{name}_pet.nii") for name in names],
+        }
+    )
+    for path in [*pairs["t1_paths"], *pairs["pet_paths"]]:
+        Path(path).touch()
+    for name in ("scans", "pairs", "exclusions", "folds"):
+        pairs.to_csv(cohort / f"{name}.tsv", sep="\t", index=False)
+    return list(pairs["pair_id"])

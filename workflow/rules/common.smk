@@ -1,0 +1,68 @@
+# Names of files and choices of inputs that several rules share.
+import pandas as pd
+from pathlib import Path
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate as validate_table
+
+from dualglow.preprocess import derivatives
+
+METHODS = list(config["models"])
+FOLDS = range(config["split"]["folds"])
+PAIR = "sub-{sub}_ses-{ses}"
+
+
+def derivative(datatype, suffix, ext=".nii.gz", pair=PAIR, **entities):
+    """The path of a preprocessed file of one pair; the one place that knows is dualglow.preprocess.derivatives."""
+    root = Path(config["results"]) / "derivatives"
+    return str(derivatives.derivative(root, pair, datatype, suffix, ext, **entities))
+
+
+def for_every_pair(*arguments, **entities):
+    """An input function: this derivative of every pair of the cohort, once the pairs are known."""
+
+    def paths(wildcards):
+        return [derivative(*arguments, pair=pair, **entities) for pair in pairs().index]
+
+    return paths
+
+
+def pairs():
+    """The pairs of the cohort, by pair_id."""
+    table = pd.read_csv(checkpoints.pair.get().output.pairs, sep="\t", dtype=str, keep_default_na=False)
+    validate_table(table, "../schemas/pairs.schema.yaml")
+    return table.set_index("pair_id")
+
+
+def raw(column):
+    """An input function: the raw files of this pair's T1 (t1_paths) or PET (pet_paths)."""
+
+    def paths(wildcards):
+        return pairs().loc[PAIR.format(**wildcards), column].split(";")
+
+    return paths
+
+
+def download(wildcards):
+    """The folder to scan, or one line that says what is missing."""
+    root = Path(config["cohort"]["root"])
+    if not root.is_dir() and not Path(config["results"], "cohort", "scans.tsv").exists():
+        raise WorkflowError(
+            f"cohort.root is {root}, but there is no such folder. Set it to your unzipped download or BIDS dataset."
+        )
+    return []
+
+
+def flags(options):
+    """Configuration keys as command-line options: {prior_weight: 0.001} becomes --prior-weight 0.001."""
+    return " ".join(flag(f"--{name.replace('_', '-')}", value) for name, value in options.items())
+
+
+def flag(name, value):
+    if isinstance(value, bool):
+        return name if value else name.replace("--", "--no-", 1)
+    return f"{name} {value}"
+
+
+def of_every_fold(pattern, methods=METHODS):
+    """This file of every method and fold."""
+    return collect(pattern, method=methods, fold=FOLDS)

@@ -1,0 +1,69 @@
+# One model per method and fold, then the PETs of the people that it has not seen.
+MODEL = "<results>/models/{method}/fold-{fold}"
+SYNTHESIS = "<results>/synthesis/{method}/fold-{fold}"
+
+
+def model_options(wildcards):
+    return flags(config["models"][wildcards.method])
+
+
+rule train:
+    """Train one method on one fold; an interrupted training goes on where it stopped."""
+    input:
+        dataset=rules.pack.output,
+        folds=rules.split.output.folds,
+    output:
+        weights=f"{MODEL}/model.safetensors",
+        card=f"{MODEL}/model.json",
+        table=f"{MODEL}/training.tsv",
+        curve=report(
+            f"{MODEL}/training.png",
+            category="3 Training",
+            caption="../report/training.rst",
+            labels={"method": "{method}", "fold": "{fold}"},
+        ),
+    log:
+        "<logs>/train/{method}_fold-{fold}.log",
+    benchmark:
+        "<benchmarks>/train/{method}_fold-{fold}.tsv"
+    threads: config["training"]["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=1440,
+    params:
+        training=flags({name: value for name, value in config["training"].items() if name != "threads"}),
+        model=model_options,
+        dataset=subpath(input.dataset[0], parent=True),
+        out=subpath(output.weights, parent=True),
+        seed=config["seed"],
+    shell:
+        "dualglow train --dataset {params.dataset} --folds {input.folds} --fold {wildcards.fold} "
+        "--method {wildcards.method} {params.model} {params.training} --seed {params.seed} --threads {threads} "
+        "--out {params.out} &> {log}"
+
+
+rule synthesise:
+    """The held-out people's PETs and their standard deviation, in SUVR."""
+    input:
+        weights=rules.train.output.weights,
+        card=rules.train.output.card,
+        dataset=rules.pack.output,
+        folds=rules.split.output.folds,
+    output:
+        directory(SYNTHESIS),
+    log:
+        "<logs>/synthesise/{method}_fold-{fold}.log",
+    benchmark:
+        "<benchmarks>/synthesise/{method}_fold-{fold}.tsv"
+    threads: config["training"]["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        options=flags(config["synthesis"]),
+        dataset=subpath(input.dataset[0], parent=True),
+        model=subpath(input.weights, parent=True),
+        seed=config["seed"],
+    shell:
+        "dualglow synthesise --model {params.model} --dataset {params.dataset} --folds {input.folds} "
+        "--fold {wildcards.fold} {params.options} --seed {params.seed} --threads {threads} --out {output} &> {log}"
