@@ -1,11 +1,14 @@
 """Verbs of the training room: train a model, and make PETs of the people that it has not seen."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
 from dualglow.cli.app import app
+
+if TYPE_CHECKING:
+    import torch
 
 DATASET = Option(help="Folder with volumes.npy, masks.npy, pairs.tsv, grid.json (from `dualglow pack`).")
 FOLDS = Option(help="folds.tsv: fold, pair_id, subject, part (from `dualglow split`, or edited by hand).")
@@ -125,7 +128,7 @@ def _options_of(method: str, given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in inspect.signature(METHODS[method]).parameters}
 
 
-def _device(name: str, threads: int | None) -> Any:  # noqa: ANN401 (torch is not imported for --help)
+def _device(name: str, threads: int | None) -> "torch.device":
     """Limit PyTorch's threads and choose the torch.device."""
     import torch
 

@@ -1,1 +1,175 @@
-"""Verbs of this room."""
+"""Verbs from scanner space to the model grid: convert, normalise, segment, coregister, resample, qc, pack."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dualglow.cli.app import app
+
+Seed = Annotated[int, typer.Option(help="Seed of the registration's sampling; same seed, same bytes.")]
+EngineOption = Annotated[str, typer.Option(help="ANTs programs: auto (native if on PATH, else wheel), native, wheel.")]
+PresetOption = Annotated[str, typer.Option(help="default, or fast: coarser, for looking around.")]
+ReferenceOption = Annotated[str, typer.Option(help="SUVR reference region: pons, cerebellum, global or none.")]
+
+
+class Modality(StrEnum):
+    """What an image shows."""
+
+    t1 = "t1"
+    pet = "pet"
+
+
+@app.command()
+def convert(
+    images: Annotated[list[Path], typer.Argument(help="One image, or all files of one PET series.")],
+    modality: Annotated[Modality, typer.Option(help="t1 or pet.")],
+    out: Annotated[Path, typer.Option(help="3D NIfTI to write.")],
+) -> None:
+    """Read a scan to its last byte and write one 3D float32 image in RAS+ orientation.
+
+    Inputs: NIfTI, Analyze, MGH or ECAT; a PET may be 4D or several files: its frames are averaged.
+    Outputs: NIfTI (mm, RAS+); intensities as they were. NaN in less than 1 % of the voxels becomes 0.
+    Example: `dualglow convert I40817_0.nii I40817_1.nii --modality pet --out pet.nii.gz`
+    """
+    from dualglow.preprocess.convert import convert as run
+
+    run(images, modality.value, out)
+
+
+@app.command()
+def normalise(
+    t1: Annotated[Path, typer.Option(help="Converted T1, with skull.")],
+    affine: Annotated[Path, typer.Option(help="Output: affine (.mat, ITK).")],
+    warp: Annotated[Path, typer.Option(help="Output: warp that carries the T1 to MNI152 (.nii.gz, mm).")],
+    inverse_warp: Annotated[Path, typer.Option(help="Output: warp that carries MNI152 to the T1 (.nii.gz, mm).")],
+    biascorrected: Annotated[Path, typer.Option(help="Output: bias-corrected T1, cropped to the head.")],
+    preset: PresetOption = "default",
+    seed: Seed = 1,
+    engine: EngineOption = "auto",
+) -> None:
+    """Register a T1 to MNI152: affine, N4 bias correction, SyN warp.
+
+    Inputs: converted T1. Outputs: affine, warp, inverse warp (ANTs), bias-corrected T1. Units: mm.
+    Example: `dualglow normalise --t1 t1.nii.gz --affine a.mat --warp w.nii.gz --inverse-warp i.nii.gz
+    --biascorrected n4.nii.gz`
+    """
+    from dualglow.preprocess.ants import use_engine
+    from dualglow.preprocess.normalise import Normalised
+    from dualglow.preprocess.normalise import normalise as run
+    from dualglow.preprocess.presets import preset_named
+
+    use_engine(engine)
+    run(t1, Normalised(affine, warp, inverse_warp, biascorrected), preset_named(preset), seed)
+
+
+@app.command()
+def segment(
+    t1: Annotated[Path, typer.Option(help="Bias-corrected T1, with skull.")],
+    affine: Annotated[Path, typer.Option(help="Affine of normalise (.mat).")],
+    inverse_warp: Annotated[Path, typer.Option(help="Inverse warp of normalise.")],
+    gm: Annotated[Path, typer.Option(help="Output: grey matter probability.")],
+    wm: Annotated[Path, typer.Option(help="Output: white matter probability.")],
+    csf: Annotated[Path, typer.Option(help="Output: cerebrospinal fluid probability.")],
+    mask: Annotated[Path, typer.Option(help="Output: brain mask (GM + WM + CSF).")],
+    preset: PresetOption = "default",
+    engine: EngineOption = "auto",
+) -> None:
+    """Segment a T1 into grey matter, white matter and CSF, and remove the skull.
+
+    Inputs: bias-corrected T1, affine and inverse warp. Outputs: probabilities in [0, 1] and a mask, in T1 space.
+    Example: `dualglow segment --t1 n4.nii.gz --affine a.mat --inverse-warp i.nii.gz --gm gm.nii.gz --wm wm.nii.gz
+    --csf csf.nii.gz --mask mask.nii.gz`
+    """
+    from dualglow.preprocess.ants import use_engine
+    from dualglow.preprocess.presets import preset_named
+    from dualglow.preprocess.segment import Segmented
+    from dualglow.preprocess.segment import segment as run
+
+    use_engine(engine)
+    run(t1, affine, inverse_warp, Segmented(gm, wm, csf, mask), preset_named(preset))
+
+
+@app.command()
+def coregister(
+    t1: Annotated[Path, typer.Option(help="Bias-corrected T1.")],
+    pet: Annotated[Path, typer.Option(help="Converted PET of the same person.")],
+    transform: Annotated[Path, typer.Option(help="Output: rigid transform (.mat, ITK).")],
+    metrics: Annotated[Path, typer.Option(help="Output: JSON with MI (nats), NCC, rotation (deg), translation (mm).")],
+    preset: PresetOption = "default",
+    seed: Seed = 1,
+    engine: EngineOption = "auto",
+) -> None:
+    """Register a PET rigidly to a T1 by mutual information, as SPM12's Coregister: Estimate.
+
+    Inputs: bias-corrected T1, converted PET. Outputs: rigid transform, metrics. Units: mm, degrees.
+    Example: `dualglow coregister --t1 n4.nii.gz --pet pet.nii.gz --transform rigid.mat --metrics rigid.json`
+    """
+    from dualglow.preprocess.ants import use_engine
+    from dualglow.preprocess.coregister import coregister as run
+    from dualglow.preprocess.presets import preset_named
+
+    use_engine(engine)
+    run(t1, pet, transform, metrics, preset_named(preset), seed)
+
+
+@app.command()
+def resample(
+    t1: Annotated[Path, typer.Option(help="Bias-corrected T1.")],
+    mask: Annotated[Path, typer.Option(help="Brain mask in T1 space.")],
+    gm: Annotated[Path, typer.Option(help="Grey matter in T1 space.")],
+    wm: Annotated[Path, typer.Option(help="White matter in T1 space.")],
+    csf: Annotated[Path, typer.Option(help="CSF in T1 space.")],
+    affine: Annotated[Path, typer.Option(help="Affine of normalise (.mat).")],
+    warp: Annotated[Path, typer.Option(help="Warp of normalise.")],
+    pet: Annotated[Path, typer.Option(help="Converted PET.")],
+    rigid: Annotated[Path, typer.Option(help="Transform of coregister (.mat).")],
+    mni_t1: Annotated[Path, typer.Option(help="Output: T1, MNI152 1.5 mm.")],
+    mni_mask: Annotated[Path, typer.Option(help="Output: brain mask, MNI152 1.5 mm.")],
+    mni_gm: Annotated[Path, typer.Option(help="Output: grey matter, MNI152 1.5 mm.")],
+    mni_wm: Annotated[Path, typer.Option(help="Output: white matter, MNI152 1.5 mm.")],
+    mni_csf: Annotated[Path, typer.Option(help="Output: CSF, MNI152 1.5 mm.")],
+    model_t1: Annotated[Path, typer.Option(help="Output: T1, model grid 2.25 mm.")],
+    model_mask: Annotated[Path, typer.Option(help="Output: brain mask, model grid.")],
+    t1_pet: Annotated[Path, typer.Option(help="Output: PET in T1 space, SUVR.")],
+    mni_pet: Annotated[Path, typer.Option(help="Output: PET, MNI152 1.5 mm, SUVR.")],
+    model_pet: Annotated[Path, typer.Option(help="Output: PET, model grid, SUVR.")],
+    suvr_qc: Annotated[Path, typer.Option(help="Output: JSON about the reference region.")],
+    reference: ReferenceOption = "pons",
+    engine: EngineOption = "auto",
+) -> None:
+    """Carry T1, tissues and PET to MNI152 and the model grid, each in one interpolation; PET becomes SUVR.
+
+    Inputs: images in their own spaces and the transforms. Outputs: 121x145x121 at 1.5 mm, 64x96x64 at 2.25 mm, skull
+    removed; PET in T1 space with the head. Units: SUVR (1 = mean of the reference region).
+    Example: see `workflow/rules/preprocess.smk`.
+    """
+    from dualglow.preprocess import resample as steps
+    from dualglow.preprocess.ants import use_engine
+
+    use_engine(engine)
+    native = steps.NativeT1(t1, affine, warp, mask, gm, wm, csf)
+    carried = steps.T1Outputs(mni_t1, mni_mask, mni_gm, mni_wm, mni_csf, model_t1, model_mask)
+    steps.resample_t1(native, carried)
+    outputs = steps.PetOutputs(t1_pet, mni_pet, model_pet, suvr_qc)
+    steps.resample_pet(pet, rigid, native, carried, outputs, reference)
+
+
+@app.command()
+def pack(
+    pairs: Annotated[Path, typer.Option(help="pairs.tsv.")],
+    derivatives: Annotated[Path, typer.Option(help="Folder of the derivatives.")],
+    out: Annotated[Path, typer.Option(help="Output: folder of the dataset.")],
+    reference: ReferenceOption = "pons",
+    simulated: Annotated[bool, typer.Option("--simulated", help="Mark the dataset as a simulated cohort.")] = False,
+) -> None:
+    """Put all pairs on the model grid into one array.
+
+    Inputs: pairs.tsv and the derivatives of every pair. Outputs: volumes.npy (n, 2, 64, 96, 64) float32, masks.npy,
+    pairs.tsv, grid.json. Units: T1 in [0, 1] (0.1 to 99.9 % in the brain mask), PET in SUVR.
+    Example: `dualglow pack --pairs pairs.tsv --derivatives derivatives --out dataset`
+    """
+    from dualglow.preprocess.pack import pack as run
+
+    run(pairs, derivatives, out, reference, simulated)

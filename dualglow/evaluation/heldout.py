@@ -9,7 +9,13 @@ import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 
 from dualglow.errors import ConfigError, InputError
+from dualglow.files import read_table
 from dualglow.preprocess.grid import Grid
+
+
+def read_folds(path: Path) -> pd.DataFrame:
+    """Read folds.tsv (fold, pair_id, subject, part)."""
+    return read_table(path, ["fold", "pair_id", "subject", "part"])
 
 
 def held_out(folds: pd.DataFrame, fold: int) -> list[str]:
@@ -21,8 +27,13 @@ def held_out(folds: pd.DataFrame, fold: int) -> list[str]:
     return test["pair_id"].tolist()
 
 
-def synthesis_files(folder: Path, pair_ids: Iterable[str], suffix: str = "desc-synthetic_pet") -> dict[str, Path]:
-    """The synthetic PETs of a fold: exactly one file `<pair_id>_<suffix>.nii.gz` per held-out pair, and no others.
+def synthesis_file(folder: Path, pair_id: str, kind: str = "synthetic") -> Path:
+    """Name of a pair's synthetic PET (`kind` `synthetic`) or of its standard deviation (`std`)."""
+    return folder / f"{pair_id}_desc-{kind}_pet.nii.gz"
+
+
+def synthesis_files(folder: Path, pair_ids: Iterable[str]) -> dict[str, Path]:
+    """The synthetic PETs of a fold: exactly one file per held-out pair, and no others.
 
     Raises
     ------
@@ -31,21 +42,61 @@ def synthesis_files(folder: Path, pair_ids: Iterable[str], suffix: str = "desc-s
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of synthetic PETs; run `dualglow synthesise` for this fold first.")
-    ending = f"_{suffix}.nii.gz"
-    expected = {pair_id: folder / f"{pair_id}{ending}" for pair_id in pair_ids}
+    expected = {pair_id: synthesis_file(folder, pair_id) for pair_id in pair_ids}
     missing = [pair_id for pair_id, path in expected.items() if not path.is_file()]
     if missing:
         raise InputError(
             f"{folder}: lacks the synthetic PET of {_some(missing)} of {len(expected)} held-out pairs; "
             "synthesise them with this fold's model."
         )
-    extra = sorted({path.name.removesuffix(ending) for path in folder.glob(f"*{ending}")} - set(expected))
+    extra = sorted(set(_found(folder)) - set(expected))
     if extra:
         raise InputError(
             f"{folder}: holds the synthetic PET of {_some(extra)} that this fold does not hold out: folds.tsv has "
             "changed since, or the folder belongs to another fold. Synthesise the fold again."
         )
     return expected
+
+
+def synthesised_folds(folds: pd.DataFrame, root: Path, methods: list[str]) -> list[int]:
+    """The folds that every method has a folder for below `root` (`<method>/fold-<k>`).
+
+    Raises
+    ------
+    InputError
+        If there is none, or if some methods have a fold that others lack: they could not be compared.
+    """
+    every = sorted(int(fold) for fold in folds["fold"].unique())
+    have = {method: [fold for fold in every if (root / method / f"fold-{fold}").is_dir()] for method in methods}
+    if not any(have.values()):
+        raise InputError(f"{root}: holds no folder <method>/fold-<k> of {', '.join(methods)}; synthesise first.")
+    if len({tuple(own) for own in have.values()}) > 1:
+        which = "; ".join(f"{method}: {', '.join(map(str, own)) or 'none'}" for method, own in have.items())
+        raise InputError(f"{root}: the methods have different folds ({which}); synthesise the same folds with each.")
+    return have[methods[0]]
+
+
+def first_syntheses(root: Path, methods: list[str]) -> dict[str, dict[str, Path]]:
+    """For each method, pair_id → synthetic PET of the first fold that holds it out; only pairs that all methods have.
+
+    Raises
+    ------
+    InputError
+        If no pair has been synthesised by all methods.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for method in methods:
+        folders = sorted((root / method).glob("fold-*"), key=lambda path: int(path.name.removeprefix("fold-")))
+        found[method] = {pair_id: path for folder in reversed(folders) for pair_id, path in _found(folder).items()}
+    common = sorted(set.intersection(*(set(own) for own in found.values())))
+    if not common:
+        raise InputError(f"{root}: no pair has a synthetic PET of {' and '.join(methods)} below <method>/fold-<k>.")
+    return {method: {pair_id: own[pair_id] for pair_id in common} for method, own in found.items()}
+
+
+def _found(folder: Path) -> dict[str, Path]:
+    ending = synthesis_file(folder, "").name
+    return {path.name.removesuffix(ending): path for path in folder.glob(f"*{ending}")}
 
 
 def _some(names: list[str]) -> str:
@@ -60,10 +111,10 @@ def read_on_grid(path: Path, grid: Grid) -> np.ndarray:
         data = np.asarray(image.dataobj, dtype=np.float32)
     except Exception as error:  # nibabel and zlib raise many kinds on a damaged file
         raise InputError(f"{path}: cannot be read as NIfTI ({error}); synthesise it again.") from error
-    if data.shape != tuple(grid.shape) or not np.allclose(image.affine, grid.affine, atol=1e-3):
+    if not grid.holds(image):
         raise InputError(
             f"{path}: has shape {data.shape} and origin {np.round(image.affine[:3, 3], 2).tolist()} mm, not the "
-            f"dataset's grid {tuple(grid.shape)} at {np.round(grid.affine[:3, 3], 2).tolist()} mm."
+            f"dataset's grid {grid.shape} at {np.round(grid.matrix[:3, 3], 2).tolist()} mm; synthesise it again."
         )
     if not np.isfinite(data).all():
         raise InputError(f"{path}: holds nan or infinite values; synthesise it again and see the model's training.tsv.")

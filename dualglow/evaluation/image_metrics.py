@@ -1,9 +1,14 @@
 """Image metrics of a synthetic PET against the real one, inside the brain mask and over the whole box."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from skimage.metrics import structural_similarity
+
+from dualglow.evaluation.heldout import read_on_grid
+from dualglow.preprocess.pack import Dataset
 
 Volume = np.ndarray
 
@@ -51,6 +56,24 @@ def image_metrics(real: Volume, synthetic: Volume, mask: Volume, data_range: flo
             f"ssim_{name}": float(similarity[region].mean()),
         }
     return result
+
+
+def fold_metrics(dataset: Dataset, files: dict[str, Path], data_range: float) -> pd.DataFrame:
+    """Metrics of a fold's synthetic PETs (`files`: pair_id → NIfTI on the model grid, SUVR), one row per pair.
+
+    Returns
+    -------
+    Columns pair_id, subject, group, sex, age, the metrics of `image_metrics`, data_range (SUVR), simulated.
+    """
+    people = dataset.pairs.set_index("pair_id").loc[list(files), ["subject", "group", "sex", "age"]]
+    rows = [
+        image_metrics(
+            dataset.volumes[row, 1], read_on_grid(path, dataset.grid), np.asarray(dataset.masks[row]), data_range
+        )
+        for path, row in zip(files.values(), dataset.rows(list(files)), strict=True)
+    ]
+    table = pd.concat([people.reset_index(), pd.DataFrame(rows)], axis="columns")
+    return table.assign(data_range=data_range, simulated=bool(dataset.info["simulated"]))
 
 
 def mean_absolute_error(real: np.ndarray, synthetic: np.ndarray) -> float:

@@ -1,6 +1,5 @@
 """Mean uptake per atlas region on the model grid, for real PET, MRI and synthetic PET."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def regions_on(atlas: Atlas, grid: Grid) -> Regions:
     InputError
         If no label of the atlas falls on the grid.
     """
-    resampled = resample_from_to(atlas.image, (grid.shape, grid.affine), order=0)
+    resampled = resample_from_to(atlas.image, (grid.shape, grid.matrix), order=0)
     labels = np.rint(np.asarray(resampled.dataobj)).astype(np.int32)
     labels[~np.isin(labels, list(atlas.labels))] = 0
     if not labels.any():
@@ -59,23 +58,25 @@ def roi_means(volume: np.ndarray, mask: np.ndarray, regions: Regions) -> pd.Data
     return pd.DataFrame({"region": list(regions.names.values()), "n_voxels": counts[keys], "value": values})
 
 
-def both_sides(means: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """Join left and right: the voxel-weighted mean of `<name>_L` and `<name>_R` under `<name>`.
+def both_sides(means: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Join left and right: the voxel-weighted mean of `<name>_L` and `<name>_R` under `<name>`, as a tidy table.
 
     Raises
     ------
     InputError
         If the atlas has no such region; the message names it.
     """
-    rows = []
+    bilateral = {side: name for name in names for side in (name, f"{name}_L", f"{name}_R")}
+    chosen = means.assign(region=means["region"].map(bilateral)).dropna(subset=["region"])
     for name in names:
-        part = means[means["region"].isin([f"{name}_L", f"{name}_R", name])]
-        if part.empty:
-            raise InputError(f"the atlas has no region {name} (nor {name}_L, {name}_R): give names from its label table.")
-        n = int(part["n_voxels"].sum())
-        value = float((part["value"].fillna(0) * part["n_voxels"]).sum() / n) if n else float("nan")
-        rows.append({"region": name, "n_voxels": n, "value": value})
-    return pd.DataFrame(rows)
+        if name not in set(chosen["region"]):
+            raise InputError(f"the atlas has no region {name} (nor {name}_L, {name}_R): see its label table for names.")
+    chosen["total"] = (chosen["value"] * chosen["n_voxels"]).fillna(0)
+    keys = ["pair_id", "method", "fold", "region"]
+    joined = chosen.groupby(keys, sort=False, dropna=False, as_index=False)[["n_voxels", "total"]].sum()
+    joined["value"] = joined["total"] / joined["n_voxels"].replace(0, np.nan)
+    order = {name: i for i, name in enumerate(names)}
+    return joined.sort_values("region", key=lambda column: column.map(order), kind="stable", ignore_index=True)[COLUMNS]
 
 
 def dataset_rois(dataset: Dataset, regions: Regions, pair_ids: list[str], channel: str) -> pd.DataFrame:
@@ -91,19 +92,20 @@ def dataset_rois(dataset: Dataset, regions: Regions, pair_ids: list[str], channe
         (pair_id, roi_means(np.asarray(dataset.volumes[row, index]), np.asarray(dataset.masks[row]), regions))
         for pair_id, row in rows
     )
-    return _tidy([table.assign(pair_id=pair_id, method=channel, fold=pd.NA) for pair_id, table in means])
+    return join([table.assign(pair_id=pair_id, method=channel, fold=pd.NA) for pair_id, table in means])
 
 
-def synthesis_rois(dataset: Dataset, regions: Regions, method: str, fold: int, files: dict[str, Path]) -> pd.DataFrame:
+def synthesis_rois(
+    dataset: Dataset, regions: Regions, method: str, fold: int | None, files: dict[str, Path]
+) -> pd.DataFrame:
     """Region means of one fold's synthetic PETs (`files`: pair_id → NIfTI on the model grid, SUVR), as a tidy table."""
     tables = []
     for (pair_id, path), row in zip(files.items(), dataset.rows(list(files)), strict=True):
         means = roi_means(read_on_grid(path, dataset.grid), np.asarray(dataset.masks[row]), regions)
         tables.append(means.assign(pair_id=pair_id, method=method, fold=fold))
-    return _tidy(tables)
+    return join(tables)
 
 
-def _tidy(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    if not tables:
-        return pd.DataFrame(columns=COLUMNS)
-    return pd.concat(tables, ignore_index=True)[COLUMNS]
+def join(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """One tidy table of several."""
+    return pd.concat([table.astype({"fold": "Int64"}) for table in tables], ignore_index=True)[COLUMNS]

@@ -43,7 +43,7 @@ def mae_boxplot(metrics: pd.DataFrame) -> Figure:
         axes.set_xticks(positions, [name.replace(" (", "\n(") for name in names])
         axes.set_ylim(bottom=0)
         axes.set_ylabel("Mean absolute error (SUVR, brain mask)")
-        axes.set_title(titled("Error of synthetic FDG-PET, held-out people", is_simulated(metrics)))
+        figure.suptitle(titled("Error of synthetic FDG-PET", is_simulated(metrics)), fontsize=10.5)
         axes.yaxis.grid(True, color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)
     return figure

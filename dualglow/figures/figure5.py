@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dualglow.errors import InputError
 from dualglow.evaluation.ageing import STAGES
 from dualglow.figures.style import STAGE_COLOURS, method_name, paper_style, titled
 
@@ -27,14 +28,27 @@ class Person:
 
 
 def typical_pairs(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The pair with the median MAE (brain mask) of each stage CN, MCI and AD: typical, not picked by eye.
+    """The pair with the median MAE (brain mask) of each group CN, MCI and AD: typical, not picked by eye.
 
-    Of an even number it is the lower middle one; ties go by pair_id. The rows keep all columns of the metrics.
+    Of an even number it is the lower middle one; ties go by pair_id. Where a group is empty, its stage stands in (SMC
+    for CN, EMCI and LMCI for MCI). The rows keep all columns of the metrics.
+
+    Raises
+    ------
+    InputError
+        If there is nobody of any of these groups.
     """
-    table = metrics.assign(stage=metrics["group"].map(STAGES)).sort_values(["mae_mask", "pair_id"])
-    parts = [table[table["stage"] == stage] for stage in STAGE_COLOURS]
+    table = metrics.sort_values(["mae_mask", "pair_id"])
+    parts = [_group_or_stage(table, stage) for stage in STAGE_COLOURS]
+    if not any(len(part) for part in parts):
+        raise InputError(f"no held-out pair has one of the groups {', '.join(STAGES)}, which figure 5 shows.")
     rows = [part.iloc[[(len(part) - 1) // 2]] for part in parts if len(part)]
     return pd.concat(rows, ignore_index=True)
+
+
+def _group_or_stage(table: pd.DataFrame, stage: str) -> pd.DataFrame:
+    group = table[table["group"] == stage]
+    return group if len(group) else table[table["group"].map(STAGES) == stage]
 
 
 def person_label(row: pd.Series) -> str:
@@ -63,9 +77,8 @@ def montage(people: list[Person], affine: np.ndarray, method: str, simulated: bo
         grid = figure.subplots(len(rows), len(people), squeeze=False)
         for line, row in zip(grid, rows, strict=True):
             for axes, person in zip(line, people, strict=True):
-                shown = axes.imshow(
-                    _planes(row.image(person), index), cmap=row.cmap, vmin=0, vmax=row.top, origin="lower"
-                )
+                planes = np.ma.masked_equal(_planes(row.image(person), index), 0)
+                shown = axes.imshow(planes, cmap=row.cmap, vmin=0, vmax=row.top, origin="lower")
                 _bare(axes)
             line[0].set_ylabel(row.name)
             bar = figure.colorbar(shown, ax=list(line), aspect=14, pad=0.01, shrink=0.92)
@@ -135,6 +148,7 @@ def _centred(plane: np.ndarray, height: int) -> np.ndarray:
 
 
 def _bare(axes: Axes) -> None:
+    axes.set_facecolor("black")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

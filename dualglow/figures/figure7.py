@@ -8,7 +8,13 @@ from matplotlib.lines import Line2D
 
 from dualglow.evaluation.ageing import STAGES, fit_line
 from dualglow.figures.style import (
-    STAGE_COLOURS, STAGE_MARKERS, in_order, is_simulated, method_name, paper_style, titled,
+    STAGE_COLOURS,
+    STAGE_MARKERS,
+    in_order,
+    is_simulated,
+    method_name,
+    paper_style,
+    titled,
 )  # fmt: skip
 
 
@@ -38,7 +44,9 @@ def roi_age(points: pd.DataFrame) -> Figure:
             if j == 0:
                 axes.set_ylabel(f"{regions[i].replace('_', ' ')}\nmean uptake (SUVR)")
         _legend(figure, table)
-        figure.suptitle(titled("Regional FDG uptake against age", is_simulated(points)), fontsize=10.5)
+        figure.suptitle(
+            titled("Regional FDG uptake against age, line and 95 % band", is_simulated(points)), fontsize=10.5
+        )
     return figure
 
 

@@ -45,8 +45,8 @@ def image_quality(metrics: pd.DataFrame) -> Table:
 def _caption(metrics: pd.DataFrame) -> str:
     people = metrics["subject"].nunique()
     return (
-        f"Synthetic against real FDG-PET: mean ± sd over held-out T1–PET pairs ({people} people), in the brain mask and "
-        f"over the whole box; the box counts the empty background too. PSNR and SSIM (3D, Gaussian window) for a data "
+        f"Synthetic against real FDG-PET: mean ± sd over held-out T1–PET pairs ({people} people), in the brain mask "
+        f"and over the whole box; the box counts the empty background too. PSNR and SSIM (3D, Gaussian window) for a data "
         f"range of {metrics['data_range'].iloc[0]:g} SUVR."
     )
 

@@ -33,8 +33,9 @@ def diagnosis(classification: pd.DataFrame) -> Table:
 def _caption(classification: pd.DataFrame) -> str:
     reasons = classification.dropna(subset=["reason"]).drop_duplicates("task")
     skipped = "".join(f" {row['task']}: not done, {row['reason']}." for _, row in reasons.iterrows())
+    atlas = classification["atlas"].iloc[0]
     return (
-        f"Diagnosis by an RBF support vector machine on mean values of the regions of {classification['atlas'].iloc[0]}, "
+        f"Diagnosis by an RBF support vector machine on mean values of the regions of {atlas}, "
         "nested cross-validation; n: people with the disease / all. FNR and FPR as shares of all cases (the paper's "
         "reading), then of the diseased and of the healthy. AUC within folds." + skipped
     )

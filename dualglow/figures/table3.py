@@ -46,5 +46,10 @@ def _people(part: pd.DataFrame) -> pd.DataFrame:
 def _numbers(name: str, part: pd.DataFrame) -> dict[str, object]:
     people = _people(part)
     sex, age = people["sex"], people["age"].astype(float)
-    counts = {"n": len(people), "n_pairs": len(part), "female": int((sex == "F").sum()), "male": int((sex == "M").sum())}
+    counts = {
+        "n": len(people),
+        "n_pairs": len(part),
+        "female": int((sex == "F").sum()),
+        "male": int((sex == "M").sum()),
+    }
     return {"group": name} | counts | {"age_mean": age.mean(), "age_sd": age.std()}

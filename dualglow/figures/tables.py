@@ -24,7 +24,7 @@ class Table:
     @property
     def full_caption(self) -> str:
         """The caption, which says so when the people are simulated."""
-        return self.caption + (f" All people are simulated ({SIMULATED})." if self.simulated else "")
+        return self.caption + (f" This is a {SIMULATED}: no real people." if self.simulated else "")
 
 
 def save_table(table: Table, path: Path) -> None:
@@ -40,29 +40,32 @@ def to_latex(table: Table) -> str:
     rows = [" & ".join(_latex(str(cell)) for cell in row) + r" \\" for row in table.cells.itertuples(index=False)]
     head = " & ".join(_latex(name) for name in table.cells.columns) + r" \\"
     lines = [
-        r"\begin{table}",
-        r"\centering",
+        r"\begin{table*}",
+        r"\centering\footnotesize",
         rf"\caption{{{_latex(table.full_caption)}}}",
         rf"\label{{{table.label}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         *[r"\toprule", head, r"\midrule", *rows, r"\bottomrule"],
         r"\end{tabular}",
-        r"\end{table}",
+        r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def print_table(table: Table) -> None:
     """Print the cells, aligned, with the caption below."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    shown = RichTable(caption=table.full_caption, caption_justify="left")
+    shown = RichTable(box=SIMPLE_HEAD, caption=table.full_caption, caption_justify="left")
     for i, name in enumerate(table.cells.columns):
-        shown.add_column(name, justify="left" if i == 0 else "right")
+        shown.add_column(name.replace(", ", "\n"), justify="left" if i == 0 else "right", no_wrap=True)
     for row in table.cells.itertuples(index=False):
         shown.add_row(*(str(cell) for cell in row))
-    Console(soft_wrap=False).print(shown)
+    console = Console()
+    width = Console(width=10_000).measure(shown).maximum  # a terminal that is too narrow wraps lines, never cells
+    Console(width=max(width, console.width)).print(shown)
 
 
 def mean_sd(values: pd.Series, digits: int) -> str:

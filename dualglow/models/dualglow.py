@@ -35,20 +35,32 @@ class Relation(nn.Module):
         nn.init.zeros_(self.convolution.weight)
         nn.init.zeros_(self.convolution.bias)
         self.spatial = nn.Parameter(torch.zeros(2 * channels, *sizes)) if spatial else None
+        self.slope = nn.Parameter(torch.zeros(channels, *sizes)) if spatial else None
 
     def forward(self, mri_latent: Tensor) -> tuple[Tensor, Tensor]:
         parameters = self.convolution(mri_latent)
         if self.spatial is not None:
             parameters = parameters + self.spatial
         mean, log_sd = parameters.chunk(2, dim=1)
+        if self.slope is not None: mean = mean + self.slope * mri_latent
         return mean, log_sd
 
     def fit(self, m):
         import os
-        R=float(os.environ.get("RIDGE","0")); SH=float(os.environ.get("SHRINK","1"))
+        R=float(os.environ.get("RIDGE","0")); SH=float(os.environ.get("SHRINK","1")); SL=float(os.environ.get("SLOPE","0"))
         C=m.pet.shape[0]
         mmri, mpet = m.mri/m.n, m.pet/m.n
-        var = m.pet2/m.n - mpet**2
+        var = m.pet2/m.n - mpet**2; vm=m.mri2/m.n-mmri**2; cv=m.mp/m.n-mmri*mpet
+        if SL>0:
+            r=SL*vm.mean((1,2,3),keepdim=True)
+            # shrink towards pooled channel slope
+            pool=cv.mean((1,2,3),keepdim=True)/vm.mean((1,2,3),keepdim=True)*float(os.environ.get("POOL","1"))
+            sl=(cv+r*pool)/(vm+r)
+            self.slope.copy_(sl)
+            var2=(var-2*sl*cv+sl**2*vm).clamp(min=0)
+            print("expl slope",1-(var2.sum()/var.sum()).item())
+            var=var2
+            self.spatial[:C]=mpet-sl*mmri
         if R>0:
             pm = patches(mmri[None], m.k); cm = mpet.flatten(1)
             G = m.gram - m.n*(pm@pm.T); X = m.cross - m.n*(pm@cm.T)
@@ -61,9 +73,7 @@ class Relation(nn.Module):
             self.convolution.weight[:C]=w
             pred=nn.functional.conv3d(mmri[None],w,padding=k//2)[0]
             self.spatial[:C]=mpet-pred
-            frac=(( m.pet2.sum()-m.n*(mpet**2).sum()) )
-            print("explained", (X*W.T).sum().item()/frac.item(), W.shape)
-        else:
+        elif SL==0:
             self.spatial[:C]=mpet
         var=(m.n*var+SH*var.mean((1,2,3),keepdim=True))/(m.n+SH)
         self.spatial[C:]=0.5*var.log()
@@ -77,9 +87,10 @@ def patches(z, k):
 
 
 class LatentMoments:
-    def __init__(self): self.n=0; self.mri=self.pet=self.pet2=self.gram=self.cross=0
+    def __init__(self): self.n=0; self.mri=self.pet=self.pet2=self.gram=self.cross=self.mri2=self.mp=0
     def add(self, mri, pet, k):
         self.n+=len(mri); self.mri=self.mri+mri.sum(0); self.pet=self.pet+pet.sum(0); self.pet2=self.pet2+pet.square().sum(0)
+        self.mri2=self.mri2+mri.square().sum(0); self.mp=self.mp+(mri*pet).sum(0)
         self.k=k if mri.shape[1]*k**3<=4096 else 1
         x=patches(mri,self.k)
         self.gram=self.gram+x@x.T; self.cross=self.cross+x@pet.transpose(0,1).flatten(1).T

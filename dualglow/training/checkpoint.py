@@ -67,6 +67,6 @@ def versions() -> dict[str, str]:
     return {
         "dualglow": dualglow.__version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
     }

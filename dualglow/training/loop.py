@@ -1,7 +1,6 @@
 """The training loop: Lightning drives it, the noise and the order depend on seed, epoch and step alone."""
 
 import logging
-import math
 import sys
 import time
 import warnings
@@ -9,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -92,7 +90,7 @@ class Training(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss, terms = self.model.loss(batch)
-        values = {"loss": loss.detach(), **terms}
+        values = {**terms, "loss": loss.detach()}  # the terms first, so that the guard names the culprit
         for name, value in values.items():
             self._check(name, value, batch_idx)
             self.means[f"{name}_train"].add(float(value), len(batch.mri))
@@ -103,7 +101,7 @@ class Training(LightningModule):
         return loss
 
     def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the norm over all parameters, and stop before a norm that is not finite spoils the weights."""
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.how.clip_gradient)
@@ -228,8 +226,7 @@ def choose_device(name: str) -> torch.device:
 def epoch_line(progress: Progress, epochs: int) -> str:
     """What a log says of the epoch just done."""
     last = progress.records[-1]
-    best = math.inf if not progress.best_epoch else progress.best_epoch
     return (
         f"epoch {last['epoch']}/{epochs}: loss {last['loss_train']:.4f}, validation {last['loss_validation']:.4f}, "
-        f"MAE {last['mae_validation']:.4f} SUVR, best epoch {best}, {last['seconds']:.0f} s"
+        f"MAE {last['mae_validation']:.4f} SUVR, best epoch {progress.best_epoch or 'none'}, {last['seconds']:.0f} s"
     )

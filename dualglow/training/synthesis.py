@@ -91,7 +91,7 @@ def synthesise_fold(
     seed: int,
     device: torch.device,
 ) -> list[str]:
-    """Write PET and sd (SUVR, the grid's affine) of every test pair of `fold` into the folder `out`, whole or not at all.
+    """Write PET and sd (SUVR, the grid's affine) of every test pair of `fold` into `out`, a folder whole or absent.
 
     Each pair has a generator of its own, so it does not matter which others are synthesised. Returns the pair_ids.
     Raises InputError if the model was trained on another split than this one: test people may be among its training.
@@ -102,20 +102,19 @@ def synthesise_fold(
     _check_split(card, chosen, model_folder, folds)
     _check_grid(card, dataset, model_folder, dataset_folder)
     part = _fresh_part(out)
-    names = []
-    for row in chosen.test:
+    names = dataset.pairs.iloc[chosen.test]["pair_id"].tolist()
+    for row, name in zip(chosen.test, names, strict=True):
         person = dataset.pairs.iloc[row]
-        name = person["pair_id"]
+        mri, mask = dataset.volumes[row, 0], dataset.masks[row]
+        own_seed = derived_seed(seed, "sample", name)
         try:
             images = predict_volume(
-                model, card, dataset.volumes[row, 0], dataset.masks[row], person["age"], person["sex"],
-                samples, temperature, derived_seed(seed, "sample", name),
-            )  # fmt: skip
+                model, card, mri, mask, person["age"], person["sex"], samples, temperature, own_seed
+            )
         except DualGlowError as error:
             raise type(error)(f"{name}: {error}") from error
         for description, array in zip(("synthetic", "std"), images, strict=True):
             nib.save(_image(array, dataset.grid.affine), part / f"{name}_desc-{description}_pet.nii.gz")
-        names.append(name)
     settings = {"samples": samples, "temperature": temperature, "seed": seed, "units": "SUVR"}
     kept = ("method", "fold", "split_hash", "reference_region", "simulated", "versions")
     write_json({**{name: card.get(name) for name in kept}, **settings}, part / "synthesis.json")
@@ -136,8 +135,8 @@ def _check_split(card: dict[str, Any], fold: Fold, model_folder: Path, folds: Pa
         raise InputError(f"{model_folder}: was trained on fold {card['fold']}, not on fold {fold.number}.")
     if card["split_hash"] != fold.split_hash:
         raise InputError(
-            f"{model_folder}: was trained on another split (split_hash {card['split_hash']}) than fold {fold.number} of "
-            f"{folds} ({fold.split_hash}), so it may have seen its test people. Train it again on this split."
+            f"{model_folder}: was trained on another split ({card['split_hash']}) than fold {fold.number} of {folds} "
+            f"({fold.split_hash}), so it may have seen its test people. Train it again on this split."
         )
 
 

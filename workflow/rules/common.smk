@@ -1,4 +1,5 @@
 # Names of files and choices of inputs that several rules share.
+import json
 import pandas as pd
 from pathlib import Path
 from snakemake.exceptions import WorkflowError

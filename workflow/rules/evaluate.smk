@@ -52,7 +52,8 @@ rule age:
         synthesis=of_every_fold(SYNTHESIS, methods=[config["figures"]["method"]]),
         dataset=rules.pack.output,
     output:
-        "<results>/metrics/age.tsv",
+        means="<results>/metrics/age.tsv",
+        slopes="<results>/metrics/age_slopes.tsv",
     log:
         "<logs>/age.log",
     resources:
@@ -65,7 +66,7 @@ rule age:
         atlas=config["evaluation"]["atlas"],
     shell:
         "dualglow age --dataset {params.dataset} --synthesis {params.synthesis} --methods {params.method} "
-        "--atlas {params.atlas} --out {output} &> {log}"
+        "--atlas {params.atlas} --out {output.means} &> {log}"
 
 
 for number in FOLDS:

@@ -1,53 +1,150 @@
 # Every table and figure of the paper, each drawn from a tidy table that stands beside it, and the report that packs them.
-DATASET = "<results>/dataset"
-METRICS = "<results>/metrics/{method}/fold-{fold}.tsv"
-FIGURES = ["figure4", "figure5", "figure7"]
-TABLES = ["table1", "table2", "table3"]
+METRICS = of_every_fold("<results>/metrics/{method}/fold-{fold}.tsv")
+SHOWN = config["figures"]["method"]
 
 
 rule table1:
     """Image metrics per method, over all held-out pairs."""
     input:
-        metrics=of_every_fold(METRICS),
-        dataset=rules.pack.output,
+        METRICS,
     output:
         tsv=report("<results>/tables/table1.tsv", category="4 Tables", caption="../report/table1.rst"),
         tex="<results>/tables/table1.tex",
     log:
         "<logs>/table1.log",
-    params:
-        metrics=lambda wildcards, input: [f"--metrics {path}" for path in input.metrics],
-        dataset=subpath(input.dataset[0], parent=True),
     shell:
-        "dualglow table 1 {params.metrics} --dataset {params.dataset} --out {output.tsv} &> {log}"
+        "dualglow table 1 --metrics {input} --out {output.tsv} &> {log}"
 
 
 rule table2:
     """Diagnosis from synthetic and from real PET."""
     input:
-        classification=rules.classify.output,
-        dataset=rules.pack.output,
+        rules.classify.output,
     output:
         tsv=report("<results>/tables/table2.tsv", category="4 Tables", caption="../report/table2.rst"),
         tex="<results>/tables/table2.tex",
     log:
         "<logs>/table2.log",
-    params:
-        dataset=subpath(input.dataset[0], parent=True),
     shell:
-        "dualglow table 2 --classification {input.classification} --dataset {params.dataset} --out {output.tsv} &> {log}"
+        "dualglow table 2 --classification {input} --out {output.tsv} &> {log}"
 
 
 rule table3:
-    """Demographics."""
+    """Demographics of the packed pairs."""
     input:
-        dataset=rules.pack.output,
+        rules.pack.output.pairs,
+        rules.pack.output.grid,
     output:
         tsv=report("<results>/tables/table3.tsv", category="4 Tables", caption="../report/table3.rst"),
         tex="<results>/tables/table3.tex",
     log:
         "<logs>/table3.log",
+    shell:
+        "dualglow table 3 --pairs {input[0]} --out {output.tsv} &> {log}"
+
+
+rule figure4:
+    """Error per method."""
+    input:
+        METRICS,
+    output:
+        pdf="<results>/figures/figure4.pdf",
+        png=report("<results>/figures/figure4.png", category="5 Figures", caption="../report/figure4.rst"),
+        tsv="<results>/figures/figure4.tsv",
+    log:
+        "<logs>/figure4.log",
+    params:
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure 4 --metrics {input} --out {params.stem} &> {log}"
+
+
+rule figure5:
+    """MRI, real and synthetic PET of typical held-out people."""
+    input:
+        dataset=rules.pack.output,
+        synthesis=of_every_fold("<results>/synthesis/{method}/fold-{fold}", methods=[SHOWN]),
+        metrics=of_every_fold("<results>/metrics/{method}/fold-{fold}.tsv", methods=[SHOWN]),
+    output:
+        pdf="<results>/figures/figure5.pdf",
+        png=report("<results>/figures/figure5.png", category="5 Figures", caption="../report/figure5.rst"),
+        tsv="<results>/figures/figure5.tsv",
+    log:
+        "<logs>/figure5.log",
     params:
         dataset=subpath(input.dataset[0], parent=True),
+        synthesis="<results>/synthesis",
+        method=SHOWN,
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "dualglow table 3 --dataset {params.dataset} --out {output.tsv} &> {log}"
+        "dualglow figure 5 --dataset {params.dataset} --synthesis {params.synthesis} --method {params.method} "
+        "--metrics {input.metrics} --out {params.stem} &> {log}"
+
+
+rule figure7:
+    """Regional uptake against age."""
+    input:
+        rules.age.output.means,
+    output:
+        pdf="<results>/figures/figure7.pdf",
+        png=report("<results>/figures/figure7.png", category="5 Figures", caption="../report/figure7.rst"),
+        tsv="<results>/figures/figure7.tsv",
+    log:
+        "<logs>/figure7.log",
+    params:
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure 7 --roi-age {input} --out {params.stem} &> {log}"
+
+
+rule tables:
+    """Target: every table."""
+    input:
+        rules.table1.output,
+        rules.table2.output,
+        rules.table3.output,
+
+
+rule figures:
+    """Target: every figure."""
+    input:
+        rules.figure4.output,
+        rules.figure5.output,
+        rules.figure7.output,
+
+
+rule settings:
+    """The configuration as it was used, defaults and changes together."""
+    output:
+        "<results>/config.json",
+    log:
+        "<logs>/settings.log",
+    params:
+        config=json.dumps(config, sort_keys=True, indent=2),
+    localrule: True
+    shell:
+        "printf '%s\n' {params.config:q} > {output} 2> {log}"
+
+
+rule packed_report:
+    """What a reader wants to see, with captions: Snakemake's own report of all that was made."""
+    input:
+        rules.tables.input,
+        rules.figures.input,
+        rules.preprocess.input,
+        rules.cohort.input,
+        config=rules.settings.output,
+    output:
+        "<results>/report.zip",
+    log:
+        "<logs>/report.log",
+    localrule: True
+    shell:
+        "snakemake tables figures preprocess cohort --nolock --workflow-profile none --configfile {input.config} "
+        "--report {output} &> {log}"
+
+
+rule report:
+    """Target: the report."""
+    input:
+        rules.packed_report.output,

@@ -36,3 +36,24 @@ rule convert_pet:
         runtime=10,
     shell:
         "dualglow convert {input:q} --modality pet --out {output} &> {log}"
+
+
+rule normalise:
+    """T1 to MNI152: affine, bias field, SyN."""
+    input:
+        t1=rules.convert_t1.output,
+    output:
+        biascorrected=derivative("anat", "T1w", desc="biascorrected"),
+        affine=derivative("anat", "xfm", ".mat", from_="T1w", to="MNI152", desc="affine"),
+        warp=derivative("anat", "xfm", from_="T1w", to="MNI152", desc="warp"),
+        inverse_warp=derivative("anat", "xfm", from_="MNI152", to="T1w", desc="warp"),
+    log:
+        f"<logs>/normalise/{PAIR}.log",
+    benchmark:
+        f"<benchmarks>/normalise/{PAIR}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "dualglow normalise --t1 {input.t1} --biascorrected {output.biascorrected} --affine {output.affine} "
+        "--warp {output.warp} --inverse-warp {output.inverse_warp} --preset {PRESET} --engine {ENGINE} --seed {SEED} &> {log}"

@@ -1,0 +1,168 @@
+"""The verbs that write the paper's tables and figures: `table 1` to `table 3`, `figure 4`, `figure 5`, `figure 7`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dualglow.cli.app import app
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dualglow.figures.tables import Table
+
+table_app = typer.Typer(help="Write a table of the paper as .tsv and .tex.", no_args_is_help=True)
+figure_app = typer.Typer(help="Write a figure of the paper as .pdf, .png and .tsv.", no_args_is_help=True)
+app.add_typer(table_app, name="table")
+app.add_typer(figure_app, name="figure")
+
+# `--metrics a.tsv b.tsv c.tsv`: the option takes the first, the argument the rest.
+MetricsFiles = Annotated[list[Path], typer.Option("--metrics", help="Table(s) of `dualglow evaluate`: F1 F2 …")]
+MoreFiles = Annotated[list[Path] | None, typer.Argument(hidden=True)]
+TableOut = Annotated[Path, typer.Option("--out", help="The .tsv to write; .tex goes beside it.")]
+FigureOut = Annotated[Path, typer.Option("--out", help="Without ending: .pdf, .png and .tsv are added.")]
+Print = Annotated[bool, typer.Option("--print", help="Print the table to the terminal too.")]
+
+
+@table_app.command("1")
+def table_1(metrics: MetricsFiles, out: TableOut, more: MoreFiles = None, print_: Print = False) -> None:
+    """Image metrics per method (table 1): mean ± sd of CorCoef, PSNR, SSIM and MAE over held-out pairs.
+
+    Inputs: tables of `dualglow evaluate` for all methods and folds. Outputs: .tsv and .tex. Units: SUVR, dB.
+
+    Example: `dualglow table 1 --metrics results/metrics/*/fold-*.tsv --out results/tables/table1.tsv`
+    """
+    from dualglow.figures.table1 import image_quality
+
+    _finish(image_quality(_metrics(metrics, more)), out, print_)
+
+
+@table_app.command("2")
+def table_2(
+    classification: Annotated[Path, typer.Option(help="Output of `dualglow classify`.")],
+    out: TableOut,
+    print_: Print = False,
+) -> None:
+    """Diagnosis from real and synthetic PET (table 2).
+
+    Inputs: the table of `dualglow classify`. Outputs: .tsv (shares 0 to 1) and .tex (percent).
+
+    Example: `dualglow table 2 --classification results/metrics/diagnosis.tsv --out results/tables/table2.tsv`
+    """
+    from dualglow.figures.table2 import diagnosis
+    from dualglow.files import read_table
+
+    _finish(diagnosis(read_table(classification, ["task", "method", "accuracy", "reason", "atlas"])), out, print_)
+
+
+@table_app.command("3")
+def table_3(
+    pairs: Annotated[Path, typer.Option(help="pairs.tsv of the cohort or of the packed dataset.")],
+    out: TableOut,
+    simulated: Annotated[bool, typer.Option("--simulated", help="These people are simulated: say so.")] = False,
+    print_: Print = False,
+) -> None:
+    """People, age and sex per diagnostic group (table 3).
+
+    Inputs: pairs.tsv. The cohort's own cannot say that it is simulated: give --simulated; the packed dataset's can
+    (grid.json beside it). Outputs: .tsv and .tex. Units: years.
+
+    Example: `dualglow table 3 --pairs results/cohort/pairs.tsv --out results/tables/table3.tsv`
+    """
+    from dualglow.figures.table3 import demographics
+    from dualglow.files import read_json, read_table
+
+    table = read_table(pairs, ["pair_id", "subject", "group", "sex", "age"])
+    grid = pairs.with_name("grid.json")
+    known = grid.is_file() and bool(read_json(grid).get("simulated"))
+    _finish(demographics(table, simulated or known), out, print_)
+
+
+@figure_app.command("4")
+def figure_4(metrics: MetricsFiles, out: FigureOut, more: MoreFiles = None) -> None:
+    """Box plot of the error per method (figure 4).
+
+    Inputs: tables of `dualglow evaluate` for all methods and folds. Outputs: .pdf, .png, .tsv. Units: SUVR.
+
+    Example: `dualglow figure 4 --metrics results/metrics/*/fold-*.tsv --out results/figures/figure4`
+    """
+    from dualglow.figures.figure4 import drawn, mae_boxplot
+    from dualglow.figures.style import save_figure
+
+    table = _metrics(metrics, more)
+    save_figure(mae_boxplot(table), drawn(table), out)
+
+
+@figure_app.command("5")
+def figure_5(
+    dataset: Annotated[Path, typer.Option(help="Folder that `dualglow pack` wrote.")],
+    synthesis: Annotated[Path, typer.Option(help="Folder that holds <method>/fold-<k>/*.nii.gz.")],
+    metrics: MetricsFiles,
+    method: Annotated[str, typer.Option(help="Method to show.")],
+    out: FigureOut,
+    more: MoreFiles = None,
+) -> None:
+    """T1, real and synthetic PET, difference and standard deviation in typical held-out people (figure 5).
+
+    Inputs: the packed dataset, the synthetic PETs, the method's tables of `dualglow evaluate`. Of CN, MCI and AD each
+    the pair with the median MAE is shown. Outputs: .pdf, .png, .tsv (the pairs shown). Units: SUVR.
+
+    Example: `dualglow figure 5 --dataset results/dataset --synthesis results/synthesis --method dualglow
+    --metrics results/metrics/dualglow/fold-*.tsv --out results/figures/figure5`
+    """
+    from dualglow.errors import ConfigError
+    from dualglow.evaluation.heldout import read_on_grid, synthesis_file
+    from dualglow.figures.figure5 import Person, montage, person_label, typical_pairs
+    from dualglow.figures.style import is_simulated, save_figure
+    from dualglow.preprocess.pack import Dataset
+
+    table = _metrics(metrics, more)
+    own = table[table["method"] == method]
+    if own.empty:
+        raise ConfigError(f"--metrics holds no row of {method}; it has {', '.join(sorted(set(table['method'])))}.")
+    shown, data = typical_pairs(own), Dataset.load(dataset)
+    people = []
+    for (_, row), index in zip(shown.iterrows(), data.rows(list(shown["pair_id"])), strict=True):
+        folder = synthesis / method / f"fold-{row['fold']}"
+        synthetic = read_on_grid(synthesis_file(folder, row["pair_id"]), data.grid)
+        deviation = synthesis_file(folder, row["pair_id"], "std")
+        sd = read_on_grid(deviation, data.grid) if deviation.is_file() else None
+        people.append(Person(person_label(row), data.volumes[index, 0], data.volumes[index, 1], synthetic, sd))
+    save_figure(montage(people, data.grid.matrix, method, is_simulated(shown)), shown, out)
+
+
+@figure_app.command("7")
+def figure_7(
+    roi_age: Annotated[Path, typer.Option(help="Output of `dualglow age`.")],
+    out: FigureOut,
+) -> None:
+    """Regional uptake against age with 95 % bands, real and synthetic PET (figure 7).
+
+    Inputs: the table of `dualglow age`. Outputs: .pdf, .png, .tsv. Units: SUVR, years.
+
+    Example: `dualglow figure 7 --roi-age results/figures/roi_age.tsv --out results/figures/figure7`
+    """
+    from dualglow.figures.figure7 import roi_age as draw
+    from dualglow.figures.style import save_figure
+    from dualglow.files import read_table
+
+    points = read_table(roi_age, ["pair_id", "method", "region", "group", "age", "value", "simulated"])
+    save_figure(draw(points), points, out)
+
+
+def _metrics(first: list[Path], more: list[Path] | None) -> "pd.DataFrame":
+    import pandas as pd
+
+    from dualglow.files import read_table
+
+    needed = ["method", "fold", "pair_id", "subject", "group", "mae_mask", "data_range", "split_hash", "simulated"]
+    return pd.concat([read_table(path, needed) for path in [*first, *(more or [])]], ignore_index=True)
+
+
+def _finish(table: "Table", out: Path, print_: bool) -> None:
+    from dualglow.figures.tables import print_table, save_table
+
+    save_table(table, out)
+    if print_:
+        print_table(table)

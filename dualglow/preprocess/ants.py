@@ -1,0 +1,147 @@
+"""Where ANTs' programs come from, and running them through nipype so that a failure is an error of one line.
+
+Real ANTs programs on PATH are preferred; else those inside the antspyx wheel, through small scripts in a private folder.
+Every call has one thread and a fixed seed: the same input gives the same bytes.
+"""
+
+import atexit
+import os
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dualglow.errors import ConfigError, DualGlowError, InputError
+
+PROGRAMS = ("antsRegistration", "antsApplyTransforms", "N4BiasFieldCorrection", "Atropos")
+ENGINES = ("auto", "native", "wheel")
+_CRASHED = re.compile(r"code (?:-11|139|-6|134)\b|Segmentation fault|Aborted")
+
+_own_folders: dict[str, Path] = {}
+
+
+def use_engine(engine: str) -> str:
+    """Make ANTs' programs findable for nipype in this process; gives the engine chosen, `native` or `wheel`.
+
+    Must run before nipype's first look at a version, which it remembers.
+
+    Raises
+    ------
+    ConfigError
+        If the engine is unknown or is not installed.
+    """
+    if engine not in ENGINES:
+        raise ConfigError(f"engine {engine!r} is unknown: expected one of {', '.join(ENGINES)}.")
+    os.environ["NIPYPE_NO_ET"] = "1"
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+    if engine != "wheel" and _native_present():
+        return "native"
+    if engine == "native":
+        raise ConfigError(f"engine native: {', '.join(PROGRAMS)} are not all on PATH. Install ANTs or use engine wheel.")
+    folder = str(_wheel_folder())
+    if not os.environ["PATH"].startswith(folder):
+        os.environ["PATH"] = folder + os.pathsep + os.environ["PATH"]
+    return "wheel"
+
+
+def _native_present() -> bool:
+    own = {str(folder) for folder in _own_folders.values()}
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p not in own)
+    return all(shutil.which(program, path=path) for program in PROGRAMS)
+
+
+def _wheel_folder() -> Path:
+    """Make the private folder of programs once per process; it goes when the process ends."""
+    if "wheel" not in _own_folders:
+        library = _wheel_library()
+        folder = Path(tempfile.mkdtemp(prefix="dualglow-ants-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        shim = Path(__file__).with_name("shim.py")
+        for program in PROGRAMS:
+            # -P: the folder of shim.py holds an ants.py of its own, which must not hide the wheel's modules.
+            words = shlex.join([sys.executable, "-P", str(shim), str(library), program])
+            (folder / program).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+            (folder / program).chmod(0o755)
+        _own_folders["wheel"] = folder
+    return _own_folders["wheel"]
+
+
+def _wheel_library() -> Path:
+    spec = find_spec("ants")
+    folders = spec.submodule_search_locations if spec else None
+    found = [path for folder in folders or [] for path in sorted(Path(folder).glob("lib*.so"))]
+    if not found:
+        raise ConfigError("engine wheel: the package antspyx is not installed. Run: pip install antspyx.")
+    return found[0]
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """Give a working folder that disappears afterwards; nothing unfinished reaches the outputs."""
+    with tempfile.TemporaryDirectory(prefix="dualglow-") as folder:
+        yield Path(folder)
+
+
+def run_node(name: str, interface: Any, folder: Path) -> Any:  # noqa: ANN401 - nipype's classes are not typed
+    """Run a nipype interface as a Node in `folder` and give its outputs.
+
+    A Node, because the bare interface does not raise on a failed program when an old output exists.
+
+    Raises
+    ------
+    DualGlowError
+        If the program failed; the message ends with the last line that it wrote.
+    """
+    import logging
+
+    if "NIPYPE_NO_ET" not in os.environ:
+        use_engine("auto")
+    from nipype import Node
+
+    for logger in ("nipype.workflow", "nipype.interface", "nipype.utils"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # the error raised below says it in one line
+    interface.terminal_output = "allatonce"
+    if hasattr(interface.inputs, "num_threads"):
+        interface.inputs.num_threads = 1
+    try:
+        return Node(interface, name=name, base_dir=str(folder)).run().outputs
+    except Exception as error:  # nipype raises many kinds, all of which mean that this step failed
+        raise DualGlowError(f"{name}: {_reason(str(error))}") from error
+
+
+def _reason(text: str) -> str:
+    """Find the last line of standard error in a nipype message, else the last line of all."""
+    if _CRASHED.search(text):
+        return "the ANTs program crashed, most often because an input image cannot be read."
+    stderr = text.partition("Stderr:")[2].partition("Traceback")[0].strip()
+    lines = [line.strip() for line in (stderr or text).splitlines() if line.strip()]
+    return lines[-1] if lines else "failed without a message."
+
+
+def read_affine(path: Path) -> np.ndarray:
+    """Read an ITK affine or rigid transform as a 4x4 matrix in RAS+ mm, fixed point → moving point.
+
+    ITK stores matrix A, translation t and centre c in LPS: y = A (x - c) + c + t.
+    """
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(path)
+        centre = np.asarray(content.pop("fixed"), dtype=float).ravel()
+        parameters = next(v for k, v in content.items() if "Transform" in k).ravel().astype(float)
+        matrix, translation = parameters[:9].reshape(3, 3), parameters[9:12]
+    except (OSError, KeyError, StopIteration, ValueError) as error:
+        raise InputError(f"{path}: is not an ITK affine transform (.mat).") from error
+    lps = np.eye(4)
+    lps[:3, :3] = matrix
+    lps[:3, 3] = translation + centre - matrix @ centre
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return flip @ lps @ flip

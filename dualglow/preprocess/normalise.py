@@ -1,0 +1,138 @@
+"""T1 → MNI152: affine, bias correction of the head within the carried mask, then one diffeomorphic warp."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Image
+from scipy import ndimage
+
+from dualglow.files import written
+from dualglow.preprocess.ants import run_node, workspace
+from dualglow.preprocess.images import load_3d, save, scratch
+from dualglow.preprocess.presets import Preset
+from dualglow.preprocess.register import Step, register_linear, register_syn, resample
+
+_AFFINE_MARGIN_MM = 10.0
+_SYN_MARGIN_MM = 4.0
+_CROP_MARGIN_MM = 15.0  # keeps the whole head at brain height, drops the neck
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """Outputs of `normalise`: transforms as ANTs applies them, and the cropped, bias-corrected head."""
+
+    affine: Path  # MNI152 → T1 points (.mat)
+    warp: Path  # resamples T1 onto MNI152, after the affine
+    inverse_warp: Path  # resamples MNI152 onto T1, before the affine's inverse
+    biascorrected: Path
+
+
+def to_mni_steps(affine: Path, warp: Path) -> list[Step]:
+    """Steps that carry a T1-space image to MNI152."""
+    return [Step(warp), Step(affine)]
+
+
+def to_t1_steps(affine: Path, inverse_warp: Path) -> list[Step]:
+    """Steps that carry an MNI152 image to the T1's space."""
+    return [Step(affine, inverse=True), Step(inverse_warp)]
+
+
+def normalise(t1: Path, outputs: Normalised, preset: Preset, seed: int) -> None:
+    """Register a converted T1 (with skull) to nilearn's MNI152 template and write the four outputs.
+
+    The template is skull-stripped, so a mask around its brain keeps the head's skin and skull out of the metric.
+    """
+    head = load_3d(t1)
+    with workspace() as folder:
+        template = write_template(preset.template_mm, folder)
+        whole = scratch(np.maximum(head.dataobj, 0), head.affine, folder / "head.nii")
+        affine = register_linear(
+            template.brain, whole, "Affine", preset.affine, 0.25, seed, folder, template.mask(_AFFINE_MARGIN_MM)
+        )
+        carried = resample(template.mask(0), whole, [Step(affine, inverse=True)], folder / "carried.nii") >= 0.5
+        corrected = _bias_corrected(head, carried, preset, folder)
+        warp, inverse_warp = register_syn(
+            template.brain, corrected, affine, preset.syn, seed, folder, template.mask(_SYN_MARGIN_MM)
+        )
+        save(load_3d(corrected), outputs.biascorrected)
+        _keep_warp(warp, outputs.warp)
+        _keep_warp(inverse_warp, outputs.inverse_warp)
+        with written(outputs.affine) as part:
+            part.write_bytes(affine.read_bytes())
+
+
+@dataclass(frozen=True)
+class Template:
+    """The MNI152 template's files in a working folder."""
+
+    brain: Path
+    brain_mask: Nifti1Image
+    folder: Path
+
+    def mask(self, margin_mm: float) -> Path:
+        """Write the brain mask widened by a margin."""
+        data = widened(np.asarray(self.brain_mask.dataobj) > 0, self.brain_mask.affine, margin_mm)
+        return scratch(data, self.brain_mask.affine, self.folder / f"mask_{margin_mm:g}.nii")
+
+
+def write_template(mm: int, folder: Path) -> Template:
+    """Write nilearn's MNI152 T1 (skull-stripped, symmetric 2009a) at whole-mm resolution."""
+    from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
+
+    brain = load_mni152_template(resolution=mm)
+    path = scratch(np.asarray(brain.dataobj, dtype=np.float32), brain.affine, folder / "template.nii")
+    return Template(path, load_mni152_brain_mask(resolution=mm), folder)
+
+
+def widened(mask: np.ndarray, affine: np.ndarray, margin_mm: float) -> np.ndarray:
+    """Widen a binary mask by a distance in mm."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing) <= margin_mm)
+
+
+def _bias_corrected(head: Nifti1Image, carried: np.ndarray, preset: Preset, folder: Path) -> Path:
+    """Crop the head around the carried brain mask and divide by N4's field (Tustison et al. 2010)."""
+    from nipype.interfaces.ants import N4BiasFieldCorrection
+
+    crop = _box(carried, head.affine)
+    data = np.maximum(np.asarray(head.dataobj), 0)[crop]
+    affine = head.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [axis.start for axis in crop]
+    near = widened(carried[crop], affine, _SYN_MARGIN_MM) & (data > 0)
+    interface = N4BiasFieldCorrection(
+        dimension=3,
+        input_image=str(scratch(data, affine, folder / "cropped.nii")),
+        mask_image=str(scratch(near, affine, folder / "near_brain.nii")),
+        n_iterations=list(preset.n4_iterations),
+        shrink_factor=preset.n4_shrink,
+        convergence_threshold=1e-6,
+        bspline_fitting_distance=200,
+        output_image=str(folder / "corrected.nii"),
+    )
+    run_node("bias_correction", interface, folder)
+    return folder / "corrected.nii"
+
+
+def _box(mask: np.ndarray, affine: np.ndarray) -> tuple[slice, slice, slice]:
+    """Give the slices around a mask, with a margin, within the array."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    found = np.argwhere(mask)
+    low = np.maximum(found.min(0) - np.ceil(_CROP_MARGIN_MM / spacing), 0).astype(int)
+    high = np.minimum(found.max(0) + 1 + np.ceil(_CROP_MARGIN_MM / spacing), mask.shape).astype(int)
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return x, y, z
+
+
+def _keep_warp(source: Path, out: Path) -> None:
+    """Move a displacement field (x, y, z, 1, 3) in LPS mm to its place, as ITK wrote it, after a check."""
+    import nibabel as nib
+
+    from dualglow.errors import DualGlowError
+
+    field = nib.load(source)
+    data = np.asarray(field.dataobj)
+    if data.ndim != 5 or not np.isfinite(data).all():
+        raise DualGlowError(f"normalise: the warp for {out.name} is damaged. Look at the T1: is it a whole head?")
+    with written(out) as part:
+        nib.save(nib.Nifti1Image(data.astype(np.float32), field.affine, field.header), part)

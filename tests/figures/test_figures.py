@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import matplotlib
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+
+from dualglow.errors import InputError
+from dualglow.evaluation.ageing import fit_line
+from dualglow.figures.figure4 import drawn, mae_boxplot
+from dualglow.figures.figure5 import Person, montage, typical_pairs
+from dualglow.figures.figure7 import roi_age
+from dualglow.figures.style import save_figure
+from dualglow.preprocess.grid import MODEL_GRID
+
+RNG = np.random.default_rng(0)
+
+
+def metrics(simulated: bool = True) -> pd.DataFrame:
+    groups = ["CN", "SMC", "EMCI", "MCI", "LMCI", "AD"] * 4
+    rows = [
+        {"method": method, "fold": 0, "pair_id": f"p{i:02d}", "subject": f"s{i}", "group": group, "mae_mask": error}
+        for method in ("mean", "dualglow")
+        for i, (group, error) in enumerate(zip(groups, RNG.uniform(0.05, 0.2, len(groups)), strict=True))
+    ]
+    return pd.DataFrame(rows).assign(simulated=simulated)
+
+
+def points_in(figure: Figure, axes: int = 0) -> np.ndarray:
+    collections = [c for c in figure.axes[axes].collections if isinstance(c, PathCollection)]
+    return np.vstack([np.asarray(c.get_offsets()) for c in collections])
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+def assert_files(paths: list[Path], table: pd.DataFrame) -> None:
+    pdf, png, tsv = paths
+    assert pdf.read_bytes().startswith(b"%PDF")
+    height, width = matplotlib.image.imread(png).shape[:2]
+    assert 600 < max(height, width) <= 1600
+    assert len(pd.read_csv(tsv, sep="\t")) == len(table)
+
+
+def test_figure_4_draws_every_pair_of_its_table(tmp_path: Path) -> None:
+    table = metrics()
+    figure = mae_boxplot(table)
+    rows = drawn(table)
+    assert rows["method"].unique().tolist() == ["dualglow", "mean"]
+    assert points_in(figure)[:, 1] == pytest.approx(rows["mae_mask"].to_numpy())
+    assert "SUVR" in figure.axes[0].get_ylabel()
+    assert_files(save_figure(figure, rows, tmp_path / "figure4"), rows)
+
+
+def test_figure_4_draws_medians_where_they_are() -> None:
+    table = metrics()
+    lines = mae_boxplot(table).axes[0].lines
+    flat = {float(np.asarray(line.get_ydata())[0]) for line in lines if len(set(np.asarray(line.get_ydata()))) == 1}
+    for _, part in table.groupby("method"):
+        assert any(value == pytest.approx(part["mae_mask"].median()) for value in flat)
+
+
+def test_typical_people_have_the_median_error_of_their_group() -> None:
+    table = metrics()
+    own = table[table["method"] == "mean"]
+    shown = typical_pairs(own)
+    assert shown["group"].tolist() == ["CN", "MCI", "AD"]
+    for _, row in shown.iterrows():
+        errors = np.sort(own.loc[own["group"] == row["group"], "mae_mask"])
+        assert row["mae_mask"] == errors[1]  # the lower middle one of four
+    assert typical_pairs(own[own["group"] == "LMCI"])["group"].tolist() == ["LMCI"]
+    with pytest.raises(InputError, match="figure 5"):
+        typical_pairs(own.assign(group="Patient"))
+
+
+def person(sd: bool = True) -> Person:
+    """A volume that is 1 in the left half (x < 0), 2 in the right."""
+    x = MODEL_GRID.matrix[0, 3] + 2.25 * np.arange(64)
+    real = np.broadcast_to(np.where(x < 0, 1.0, 2.0)[:, None, None], MODEL_GRID.shape)
+    return Person("CN, 70 y, F", real / 2, real, real + 0.1, real / 10 if sd else None)
+
+
+def test_figure_5_puts_left_on_the_left_and_the_error_in_its_row(tmp_path: Path) -> None:
+    figure = montage([person(), person()], MODEL_GRID.matrix, "dualglow", simulated=True)
+    images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    assert len(images) == 10
+    real, difference = np.asarray(images[2]), np.asarray(images[6])
+    assert (real[48, 5], real[48, 58]) == (1.0, 2.0)  # axial plane: x to the right
+    assert difference[48, 5] == pytest.approx(0.1)
+    assert {"L", "R"} <= set(texts(figure).split("\n"))
+    assert texts(figure).count("SUVR") == 4
+    table = pd.DataFrame({"pair_id": ["a", "b"]})
+    assert_files(save_figure(figure, table, tmp_path / "figure5"), table)
+
+
+def test_figure_5_without_uncertainty_has_four_rows() -> None:
+    figure = montage([person(sd=False)], MODEL_GRID.matrix, "mean", simulated=False)
+    assert sum(bool(axes.images) for axes in figure.axes) == 4
+
+
+def ageing_points() -> pd.DataFrame:
+    rows = [
+        {"method": method, "region": region, "group": group, "age": age, "value": RNG.normal(1.2, 0.1)}
+        for method in ("dualglow", "real")
+        for region in ("Hippocampus", "Precuneus")
+        for group in ("CN", "MCI", "AD")
+        for age in RNG.uniform(60, 90, 6)
+    ]
+    return pd.DataFrame(rows).assign(simulated=True)
+
+
+def test_figure_7_draws_points_and_the_fitted_line(tmp_path: Path) -> None:
+    points = ageing_points()
+    figure = roi_age(points)
+    first = points[(points["method"] == "real") & (points["region"] == "Hippocampus")]
+    assert np.sort(points_in(figure)[:, 1]) == pytest.approx(np.sort(first["value"]))
+    cn = first[first["group"] == "CN"]
+    line = fit_line(cn["age"].to_numpy(), cn["value"].to_numpy())
+    assert line is not None
+    x, y = figure.axes[0].lines[0].get_data()
+    assert np.asarray(y) == pytest.approx(line.at(np.asarray(x))[0])
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    assert_files(save_figure(figure, points, tmp_path / "figure7"), points)
+
+
+def test_simulated_people_are_called_so_in_every_figure() -> None:
+    for figure in (
+        mae_boxplot(metrics()),
+        roi_age(ageing_points()),
+        montage([person()], MODEL_GRID.matrix, "dualglow", simulated=True),
+    ):
+        assert "simulated cohort" in texts(figure)
+    assert "simulated" not in texts(mae_boxplot(metrics(simulated=False)))
+
+
+def test_the_same_table_gives_the_same_bytes_and_leaves_the_style_alone(tmp_path: Path) -> None:
+    before, table = dict(matplotlib.rcParams), metrics()
+    runs = [save_figure(mae_boxplot(table), drawn(table), tmp_path / name) for name in ("a", "b")]
+    assert [path.read_bytes() for path in runs[0]] == [path.read_bytes() for path in runs[1]]
+    assert dict(matplotlib.rcParams) == before

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dualglow.errors import InputError
+from dualglow.figures.table1 import image_quality
+from dualglow.figures.table2 import diagnosis
+from dualglow.figures.table3 import demographics
+from dualglow.figures.tables import mean_sd, print_table, save_table, to_latex
+
+COLUMNS = [f"{metric}_{place}" for place in ("mask", "box") for metric in ("mae", "cor", "psnr", "ssim")]
+
+
+def metrics(methods: tuple[str, ...] = ("mean", "dualglow"), simulated: bool = False) -> pd.DataFrame:
+    rows = [
+        {"method": method, "fold": i % 2, "pair_id": f"p{i}", "subject": f"s{i}", "group": "CN"}
+        | dict.fromkeys(COLUMNS, float(i))
+        | {"data_range": 2.5, "split_hash": "abc", "simulated": simulated}
+        for method in methods
+        for i in range(4)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_table_1_is_mean_and_sd_over_pairs() -> None:
+    table = image_quality(metrics())
+    assert table.numbers["method"].tolist() == ["dualglow", "mean"]  # the order of the paper, not of the files
+    first = table.numbers.iloc[0]
+    assert (first["n"], first["folds"], first["data_range"]) == (4, 2, 2.5)
+    assert first["mae_mask_mean"] == pytest.approx(1.5)
+    assert first["mae_mask_sd"] == pytest.approx(np.std([0, 1, 2, 3], ddof=1))
+    assert table.cells.loc[0, "PSNR (dB), brain"] == "1.50 ± 1.29"
+    assert "2.5 SUVR" in table.caption
+
+
+@pytest.mark.parametrize(("column", "message"), [("split_hash", "different splits"), ("data_range", "different data")])
+def test_table_1_refuses_what_cannot_be_compared(column: str, message: str) -> None:
+    mixed = metrics()
+    mixed[column] = mixed[column].astype(object)
+    mixed.loc[5, column] = 3.0
+    with pytest.raises(InputError, match=message):
+        image_quality(mixed)
+
+
+def test_table_1_refuses_other_pairs_and_pairs_given_twice() -> None:
+    with pytest.raises(InputError, match="different pairs"):
+        image_quality(metrics().drop(index=0))
+    with pytest.raises(InputError, match="p0 of mean, fold 0 twice"):
+        image_quality(pd.concat([metrics(), metrics()]))
+
+
+def classification(simulated: bool = False) -> pd.DataFrame:
+    done = {"task": "AD vs CN", "method": "real", "n": 10, "n_positive": 4, "accuracy": 0.7, "accuracy_low": 0.4}
+    done |= {"accuracy_high": 0.89, "fnr_share": 0.1, "fpr_share": 0.2, "fnr": 0.25, "fpr": 1 / 3, "auc": 0.8}
+    skipped = {"task": "other", "method": "real", "reason": "fold 0 has 1 diseased people"}
+    return pd.DataFrame([done, skipped]).assign(atlas="aal2", simulated=simulated)
+
+
+def test_table_2_prints_percent_and_says_why_a_task_is_missing() -> None:
+    table = diagnosis(classification())
+    assert table.cells.iloc[0].tolist()[2:] == ["4 / 10", "70% (40–89)", "10%", "20%", "25%", "33%", "0.80"]
+    assert set(table.cells.iloc[1].tolist()[2:]) == {"n/a"}
+    assert "other: not done, fold 0 has 1 diseased people" in table.caption
+    assert r"70\% (40--89)" in to_latex(table)
+
+
+def test_table_3_counts_people_once() -> None:
+    pairs = pd.DataFrame(
+        {
+            "pair_id": ["a", "b", "c", "d"],
+            "subject": ["1", "1", "2", "3"],
+            "group": ["AD", "AD", "AD", "CN"],
+            "sex": ["F", "F", "M", "F"],
+            "age": [71.0, 70.0, 80.0, np.nan],
+        }
+    )
+    table = demographics(pairs, simulated=False)
+    assert table.numbers["group"].tolist() == ["CN", "AD", "Total"]
+    assert table.numbers["n"].tolist() == [1, 2, 3]
+    assert table.numbers["n_pairs"].tolist() == [1, 3, 4]
+    assert table.cells["Age (years)"].tolist() == ["n/a", "75.0 ± 7.1", "75.0 ± 7.1"]
+    assert table.cells["F / M"].tolist() == ["1 / 0", "1 / 1", "2 / 1"]
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_simulated_people_are_called_so_in_the_files(tmp_path: Path, simulated: bool) -> None:
+    for name, table in (
+        ("1", image_quality(metrics(simulated=simulated))),
+        ("2", diagnosis(classification(simulated))),
+    ):
+        save_table(table, tmp_path / f"table{name}.tsv")
+        assert ("simulated cohort" in (tmp_path / f"table{name}.tex").read_text()) is simulated
+        assert pd.read_csv(tmp_path / f"table{name}.tsv", sep="\t")["simulated"].eq(simulated).all()
+
+
+def test_the_terminal_shows_every_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    table = image_quality(metrics())
+    print_table(table)
+    shown = capsys.readouterr().out
+    assert all(str(cell) in shown for cell in table.cells.to_numpy().ravel())
+
+
+@pytest.mark.parametrize(("values", "text"), [([], "n/a"), ([2.0], "2.0"), ([1.0, 3.0, np.nan], "2.0 ± 1.4")])
+def test_mean_sd(values: list[float], text: str) -> None:
+    assert mean_sd(pd.Series(values, dtype=float), 1) == text

@@ -1,0 +1,93 @@
+"""The verbs as a person runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dualglow.cli import app, main
+
+SMALL = ["--levels", "2", "--steps", "1", "--hidden", "4", "--epochs", "2", "--threads", "1", "--device", "cpu"]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Exit status of `dualglow` with these words."""
+    monkeypatch.setattr(sys, "argv", ["dualglow", *words])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return int(caught.value.code or 0)
+
+
+@pytest.mark.parametrize("method", ["dualglow", "mean", "linear"])
+def test_train_and_synthesise(
+    dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    where = ["--dataset", str(dataset), "--folds", str(folds), "--fold", "0"]
+    model, out = str(tmp_path / "model"), tmp_path / "synthesis"
+    assert run(monkeypatch, "train", *where, "--method", method, *SMALL, "--covariates", "--out", model) == 0
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert card["options"].get("covariates") == (True if method == "dualglow" else None)
+    assert run(monkeypatch, "synthesise", *where, "--model", model, "--samples", "2", "--out", str(out)) == 0
+    assert len(list(out.glob("*_pet.nii.gz"))) == 4
+
+
+def test_mistakes_are_one_line(
+    dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = {"--dataset": str(dataset), "--folds": str(folds), "--fold": "0", "--out": str(tmp_path / "model")}
+    mistakes = {"--dataset": "/nowhere", "--folds": "/nowhere.tsv", "--fold": "9", "--method": "magic", "--epochs": "0"}
+    mistakes |= {"--device": "abacus", "--learning-rate": "-1", "--window-percentile": "0", "--levels": "9"}
+    for option, value in mistakes.items():
+        words = [word for pair in (good | {option: value}).items() for word in pair]
+        assert run(monkeypatch, "train", *words) == 1, option
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("dualglow train: "), option
+        assert error.count("\n") == 0, error
+
+
+def test_help_shows_the_papers_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    app(["train", "--help"], standalone_mode=False)
+    shown = capsys.readouterr().out
+    for default in ("90", "0.001", "512", "16", "99.9"):
+        assert f"default: {default}]" in shown
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_job_fails_and_goes_on(dataset: Path, folds: Path, tmp_path: Path, stop: signal.Signals) -> None:
+    """Stopped by the cluster or by Ctrl+C: a bad exit status, a resumable state, and the same command finishes."""
+    words = ["train", "--dataset", dataset, "--folds", folds, "--fold", "0", "--out", tmp_path / "model", *SMALL]
+    words[words.index("--epochs") + 1] = "100000"
+    last = tmp_path / ".model.resume" / "last.ckpt"
+    code = "from dualglow.cli import main; main()"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    job = subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stderr=subprocess.PIPE, env=environment)
+    deadline = time.monotonic() + 60
+    while not last.exists() and job.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    job.send_signal(stop)
+    _, error = job.communicate(timeout=60)
+    assert job.returncode != 0, error
+    assert b"Traceback" not in error
+    assert last.exists()
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+
+
+def test_a_failing_test_row_does_not_stop_training(
+    dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A damaged test MRI is the synthesis's to report, with the pair's name."""
+    volumes = np.load(dataset / "volumes.npy")
+    volumes[9, 0] = np.nan
+    np.save(dataset / "volumes.npy", volumes)
+    where = ["--dataset", str(dataset), "--folds", str(folds), "--fold", "0"]
+    model = str(tmp_path / "model")
+    assert run(monkeypatch, "train", *where, "--method", "linear", "--out", model) == 0
+    assert run(monkeypatch, "synthesise", *where, "--model", model, "--out", str(tmp_path / "out")) == 1
+    assert "dualglow synthesise: sub-900S9009_ses-20060523: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,154 @@
+"""A model's folder, and the PETs made from it."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dualglow.errors import DualGlowError
+from dualglow.training.checkpoint import load_model, save_model
+from dualglow.training.fold import Request, train_fold
+from dualglow.training.loop import Optimisation
+from dualglow.training.synthesis import predict_volume, synthesise_fold
+
+CPU = torch.device("cpu")
+AFFINE = np.array([[2.25, 0, 0, -70.125], [0, 2.25, 0, -125.625], [0, 0, 2.25, -64.125], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def model(dataset: Path, folds: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "model"
+    train_fold(Request(dataset, folds, 0, "tiny", out, {"width": 2}, Optimisation(epochs=1, batch_size=2)), CPU)
+    return out
+
+
+def synthesise(model: Path, dataset: Path, folds: Path, out: Path, fold: int = 0, seed: int = 1) -> list[str]:
+    return synthesise_fold(model, dataset, folds, fold, out, samples=4, temperature=0.7, seed=seed, device=CPU)
+
+
+def test_images_have_the_grids_affine_and_suvr_units(model: Path, dataset: Path, folds: Path, tmp_path: Path) -> None:
+    names = synthesise(model, dataset, folds, tmp_path / "out")
+    assert names == ["sub-900S9008_ses-20060523", "sub-900S9009_ses-20060523"]
+    image = nib.load(tmp_path / "out" / f"{names[0]}_desc-synthetic_pet.nii.gz")
+    assert image.get_data_dtype() == np.float32
+    np.testing.assert_allclose(image.affine, AFFINE)
+    np.testing.assert_allclose(image.get_qform(), AFFINE)
+    assert image.header["sform_code"] == image.header["qform_code"] == 4
+    network, card = load_model(model)
+    mri = torch.from_numpy(np.load(dataset / "volumes.npy")[8, 0])[None, None]
+    mask = torch.from_numpy(np.load(dataset / "masks.npy")[8])[None, None].float()
+    expected = network.predict(mri, torch.zeros(1, 2), mask)[0, 0].detach().numpy().clip(0, 1) * card["window"]
+    np.testing.assert_allclose(image.get_fdata(), expected, rtol=1e-5)
+    record = json.loads((tmp_path / "out" / "synthesis.json").read_text())
+    assert (record["units"], record["split_hash"]) == ("SUVR", card["split_hash"])
+
+
+def test_sd_is_that_of_the_models_noise(model: Path, dataset: Path) -> None:
+    """Tiny adds noise of sd 0.1 × temperature in window units; 2000 samples give it to 3 %."""
+    network, card = load_model(model)
+    mask = np.ones((8, 8, 8), dtype=bool)
+    mask[0] = False
+    with torch.no_grad():
+        network.offset += 0.3  # away from 0, where values are cut
+    _, sd = predict_volume(network, card, mask * 0.5, mask, 70, "F", samples=2000, temperature=0.5, seed=3)
+    assert sd[mask].mean() == pytest.approx(0.05 * card["window"], rel=0.03)
+    assert np.all(sd[0] == 0)
+
+
+def test_a_pairs_images_do_not_depend_on_the_other_pairs(
+    model: Path, dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = synthesise(model, dataset, folds, tmp_path / "both")
+    monkeypatch.setattr("dualglow.training.synthesis._check_split", lambda *_: None)
+    table = pd.read_csv(folds, sep="\t")
+    table[table["fold"].eq(0)].replace({"pair_id": {}}).to_csv(folds, sep="\t", index=False)
+    fewer = table[table["fold"].eq(0)].copy()
+    fewer.loc[fewer["pair_id"] == names[0], "part"] = "train"
+    fewer.to_csv(folds, sep="\t", index=False)
+    assert synthesise(model, dataset, folds, tmp_path / "one") == names[1:]
+    for description in ("synthetic", "std"):
+        one, both = (
+            nib.load(tmp_path / folder / f"{names[1]}_desc-{description}_pet.nii.gz").get_fdata()
+            for folder in ("one", "both")
+        )
+        np.testing.assert_array_equal(one, both)
+
+
+def test_a_model_of_another_split_is_refused(model: Path, dataset: Path, folds: Path, tmp_path: Path) -> None:
+    lines = folds.read_text().splitlines()  # a training and a test person change places
+    train, test = (next(i for i, line in enumerate(lines) if line.endswith(part)) for part in ("train", "test"))
+    lines[train] = lines[train].replace("train", "test")
+    lines[test] = lines[test].replace("test", "train")
+    folds.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DualGlowError, match="trained on another split") as caught:
+        synthesise(model, dataset, folds, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_another_fold_or_grid_or_region_is_refused(
+    model: Path, dataset: Path, folds: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DualGlowError, match="trained on fold 0, not on fold 1"):
+        synthesise(model, dataset, folds, tmp_path / "out", fold=1)
+    card = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps(card | {"affine": np.eye(4).tolist()}))
+    with pytest.raises(DualGlowError, match="another grid"):
+        synthesise(model, dataset, folds, tmp_path / "out")
+    (model / "model.json").write_text(json.dumps(card | {"reference_region": "cerebellum"}))
+    with pytest.raises(DualGlowError, match="cerebellum"):
+        synthesise(model, dataset, folds, tmp_path / "out")
+
+
+def test_an_earlier_synthesis_is_replaced_but_other_files_are_not(
+    model: Path, dataset: Path, folds: Path, tmp_path: Path
+) -> None:
+    synthesise(model, dataset, folds, tmp_path / "out")
+    synthesise(model, dataset, folds, tmp_path / "out", seed=2)
+    (tmp_path / "out" / "thesis.doc").write_text("precious")
+    with pytest.raises(DualGlowError, match=r"thesis\.doc"):
+        synthesise(model, dataset, folds, tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.doc").read_text() == "precious"
+
+
+def test_a_loaded_model_predicts_what_the_saved_one_did(model: Path, tmp_path: Path) -> None:
+    network, card = load_model(model)
+    save_model(tmp_path / "copy", network, card)
+    again, same = load_model(tmp_path / "copy")
+    mri = torch.rand(1, 1, 8, 8, 8)
+    arguments = mri, torch.zeros(1, 2), torch.ones_like(mri)
+    assert same == card
+    assert torch.equal(network.predict(*arguments), again.predict(*arguments))
+    assert not again.training
+
+
+def test_damaged_model_folders_are_explained(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(DualGlowError, match="no such file"):
+        load_model(tmp_path / "nowhere")
+    weights = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(weights[:-8])
+    with pytest.raises(DualGlowError, match="safetensors"):
+        load_model(model)
+    (model / "model.safetensors").write_bytes(weights)
+    card = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps(card | {"options": {"width": 5}}))
+    with pytest.raises(DualGlowError, match=r"does not fit the model\.json"):
+        load_model(model)
+    (model / "model.json").write_text("{}")
+    with pytest.raises(DualGlowError, match="lacks method"):
+        load_model(model)
+
+
+def test_wrong_shape_and_wild_output_are_explained(model: Path) -> None:
+    network, card = load_model(model)
+    ones = np.ones((8, 8, 8))
+    with pytest.raises(DualGlowError, match="shape"):
+        predict_volume(network, card, ones[:4], ones[:4], None, None, 2, 0.7, 1)
+    with pytest.raises(DualGlowError, match="samples 1"):
+        predict_volume(network, card, ones, ones, None, None, 1, 0.7, 1)
+    with pytest.raises(DualGlowError, match="not finite"):
+        predict_volume(network, card, ones * np.nan, ones, None, None, 2, 0.7, 1)
