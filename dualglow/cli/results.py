@@ -43,11 +43,11 @@ def evaluate(
 
     table = read_folds(folds)
     files = synthesis_files(synthesis, held_out(table, fold))
-    metrics = fold_metrics(Dataset.load(dataset), files, data_range)
+    data = Dataset.load(dataset)
+    metrics = fold_metrics(data, files, data_range)
     metrics.insert(0, "method", method)
     metrics.insert(1, "fold", fold)
-    metrics.insert(metrics.columns.get_loc("simulated"), "split_hash", split_hash(table))
-    write_table(metrics, out)
+    write_table(metrics.assign(split_hash=split_hash(table), simulated=bool(data.info["simulated"])), out)
 
 
 @app.command()

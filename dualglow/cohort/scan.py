@@ -191,7 +191,9 @@ def header_problem(path: Path) -> str:
         header = image.header
         shape, itemsize = header.get_data_shape(), header.get_data_dtype().itemsize
         needed = int(header["vox_offset"]) + int(np.prod(shape, dtype=np.int64)) * itemsize
-    except Exception as error:  # nibabel, gzip and zlib raise many kinds on damaged bytes; any of them excludes the scan
+    except (
+        Exception
+    ) as error:  # nibabel, gzip and zlib raise many kinds on damaged bytes; any of them excludes the scan
         return f"{path.name}: {' '.join(str(error).split()) or type(error).__name__}"
     if len(shape) < 3 or min(shape) < 1:
         return f"{path.name} has the shape {shape}, not a volume's"

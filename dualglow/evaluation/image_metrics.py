@@ -63,17 +63,18 @@ def fold_metrics(dataset: Dataset, files: dict[str, Path], data_range: float) ->
 
     Returns
     -------
-    Columns pair_id, subject, group, sex, age, the metrics of `image_metrics`, data_range (SUVR), simulated.
+    Columns pair_id, subject, group, sex, age, the metrics of `image_metrics`, data_range (SUVR).
     """
-    people = dataset.pairs.set_index("pair_id").loc[list(files), ["subject", "group", "sex", "age"]]
+    indices = dataset.rows(list(files))
+    people = dataset.pairs.iloc[indices][["pair_id", "subject", "group", "sex", "age"]].reset_index(drop=True)
     rows = [
         image_metrics(
             dataset.volumes[row, 1], read_on_grid(path, dataset.grid), np.asarray(dataset.masks[row]), data_range
         )
-        for path, row in zip(files.values(), dataset.rows(list(files)), strict=True)
+        for path, row in zip(files.values(), indices, strict=True)
     ]
-    table = pd.concat([people.reset_index(), pd.DataFrame(rows)], axis="columns")
-    return table.assign(data_range=data_range, simulated=bool(dataset.info["simulated"]))
+    table = pd.concat([people, pd.DataFrame(rows)], axis="columns")
+    return table.assign(data_range=data_range)
 
 
 def mean_absolute_error(real: np.ndarray, synthetic: np.ndarray) -> float:

@@ -92,7 +92,7 @@ def dataset_rois(dataset: Dataset, regions: Regions, pair_ids: list[str], channe
         (pair_id, roi_means(np.asarray(dataset.volumes[row, index]), np.asarray(dataset.masks[row]), regions))
         for pair_id, row in rows
     )
-    return join([table.assign(pair_id=pair_id, method=channel, fold=pd.NA) for pair_id, table in means])
+    return join([table.assign(pair_id=pair_id, method=channel, fold=None) for pair_id, table in means])
 
 
 def synthesis_rois(

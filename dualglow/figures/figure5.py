@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dualglow.errors import InputError
 from dualglow.evaluation.ageing import STAGES
@@ -71,9 +72,9 @@ def montage(people: list[Person], affine: np.ndarray, method: str, simulated: bo
     """
     rows = _rows(people, method)
     index = _voxel(affine, people[0].mri.shape)
+    tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.035, wspace=0.01, hspace=0.01)
     with paper_style():
-        figure = Figure(figsize=(3.2 * len(people) + 1.1, 1.42 * len(rows) + 0.75), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
+        figure = Figure(figsize=(3.2 * len(people) + 1.1, 1.42 * len(rows) + 0.75), layout=tight)
         grid = figure.subplots(len(rows), len(people), squeeze=False)
         for line, row in zip(grid, rows, strict=True):
             for axes, person in zip(line, people, strict=True):

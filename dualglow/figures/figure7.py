@@ -44,9 +44,8 @@ def roi_age(points: pd.DataFrame) -> Figure:
             if j == 0:
                 axes.set_ylabel(f"{regions[i].replace('_', ' ')}\nmean uptake (SUVR)")
         _legend(figure, table)
-        figure.suptitle(
-            titled("Regional FDG uptake against age, line and 95 % band", is_simulated(points)), fontsize=10.5
-        )
+        title = titled("Regional FDG uptake against age, line and 95 % band", is_simulated(points))
+        figure.suptitle(title, fontsize=10.5)
     return figure
 
 

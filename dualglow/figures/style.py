@@ -56,7 +56,7 @@ RC = {
 @contextmanager
 def paper_style() -> Iterator[None]:
     """The figures' fonts and lines, for the body of the `with` only."""
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(RC):  # type: ignore[arg-type]
         yield
 
 

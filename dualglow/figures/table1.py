@@ -46,8 +46,8 @@ def _caption(metrics: pd.DataFrame) -> str:
     people = metrics["subject"].nunique()
     return (
         f"Synthetic against real FDG-PET: mean ± sd over held-out T1–PET pairs ({people} people), in the brain mask "
-        f"and over the whole box; the box counts the empty background too. PSNR and SSIM (3D, Gaussian window) for a data "
-        f"range of {metrics['data_range'].iloc[0]:g} SUVR."
+        f"and over the whole box; the box counts the empty background too. PSNR and SSIM (3D, Gaussian window) for a "
+        f"data range of {metrics['data_range'].iloc[0]:g} SUVR."
     )
 
 
@@ -62,7 +62,9 @@ def _comparable(metrics: pd.DataFrame) -> None:
     if metrics.duplicated(keys).any():
         method, fold, pair_id = metrics.loc[metrics.duplicated(keys), keys].iloc[0]
         raise InputError(f"the metrics hold {pair_id} of {method}, fold {fold} twice: give each file once.")
-    pairs = {method: set(zip(part["fold"], part["pair_id"], strict=True)) for method, part in metrics.groupby("method")}
+    pairs = {
+        str(method): set(zip(part["fold"], part["pair_id"], strict=True)) for method, part in metrics.groupby("method")
+    }
     if len({frozenset(held) for held in pairs.values()}) > 1:
         counts = ", ".join(f"{method} {len(held)}" for method, held in pairs.items())
         raise InputError(f"the methods were scored on different pairs ({counts}): evaluate all on the same folds.")

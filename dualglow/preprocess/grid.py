@@ -59,8 +59,8 @@ MODEL_GRID = _isotropic((64, 96, 64), 2.25, (-70.125, -125.625, -64.125))
 
 
 def with_affine(data: np.ndarray, affine: np.ndarray) -> Nifti1Image:
-    """Make an image whose sform and qform both say `affine` (RAS+ mm) and whose units are mm."""
-    image = Nifti1Image(data, affine)
+    """Make an image whose sform and qform both say `affine` (RAS+ mm) and whose units are mm; bool becomes uint8."""
+    image = Nifti1Image(data.astype(np.uint8) if data.dtype == np.bool_ else data, affine)
     image.set_sform(affine, code="aligned")
     image.set_qform(affine, code="aligned")
     image.header.set_xyzt_units("mm")
@@ -77,6 +77,21 @@ def on_grid(image: Nifti1Image, grid: Grid, order: int = 1) -> np.ndarray:
     return ndimage.affine_transform(
         data, step[:3, :3], step[:3, 3], output_shape=grid.shape, order=order, mode="constant", cval=0.0
     )
+
+
+def widened(mask: np.ndarray, affine: np.ndarray, margin_mm: float) -> np.ndarray:
+    """Widen a binary mask by a distance in mm."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing) <= margin_mm)
+
+
+def cropped(image: Nifti1Image, mask: np.ndarray, margin_mm: float) -> Nifti1Image:
+    """Cut an image to the box around a mask of its shape, with a margin; the affine follows."""
+    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+    found, margin = np.argwhere(mask), np.ceil(margin_mm / spacing)
+    low = np.maximum(found.min(0) - margin, 0).astype(int)
+    high = np.minimum(found.max(0) + 1 + margin, mask.shape).astype(int)
+    return image.slicer[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
 
 
 @cache

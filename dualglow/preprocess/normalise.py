@@ -5,17 +5,18 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
-from scipy import ndimage
 
 from dualglow.files import written
 from dualglow.preprocess.ants import run_node, workspace
+from dualglow.preprocess.grid import cropped, widened, with_affine
 from dualglow.preprocess.images import load_3d, save, scratch
 from dualglow.preprocess.presets import Preset
 from dualglow.preprocess.register import Step, register_linear, register_syn, resample
 
 _AFFINE_MARGIN_MM = 10.0
 _SYN_MARGIN_MM = 4.0
-_CROP_MARGIN_MM = 15.0  # keeps the whole head at brain height, drops the neck
+_TEMPLATE_MARGIN_MM = 16.0  # the template's field of view is twice as large; the warp is zero at its border
+_CROP_MARGIN_MM = 12.0  # around the widened brain: keeps skull and scalp at brain height, drops the neck
 
 
 @dataclass(frozen=True)
@@ -80,30 +81,25 @@ def write_template(mm: int, folder: Path) -> Template:
     """Write nilearn's MNI152 T1 (skull-stripped, symmetric 2009a) at whole-mm resolution."""
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
-    brain = load_mni152_template(resolution=mm)
+    brain, mask = load_mni152_template(resolution=mm), load_mni152_brain_mask(resolution=mm)
+    inside = np.asarray(mask.dataobj) > 0
+    brain, mask = (cropped(image, inside, _TEMPLATE_MARGIN_MM) for image in (brain, mask))
     path = scratch(np.asarray(brain.dataobj, dtype=np.float32), brain.affine, folder / "template.nii")
-    return Template(path, load_mni152_brain_mask(resolution=mm), folder)
-
-
-def widened(mask: np.ndarray, affine: np.ndarray, margin_mm: float) -> np.ndarray:
-    """Widen a binary mask by a distance in mm."""
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing) <= margin_mm)
+    return Template(path, mask, folder)
 
 
 def _bias_corrected(head: Nifti1Image, carried: np.ndarray, preset: Preset, folder: Path) -> Path:
     """Crop the head around the carried brain mask and divide by N4's field (Tustison et al. 2010)."""
     from nipype.interfaces.ants import N4BiasFieldCorrection
 
-    crop = _box(carried, head.affine)
-    data = np.maximum(np.asarray(head.dataobj), 0)[crop]
-    affine = head.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ [axis.start for axis in crop]
-    near = widened(carried[crop], affine, _SYN_MARGIN_MM) & (data > 0)
+    near = widened(carried, head.affine, _SYN_MARGIN_MM)
+    crop, near_crop = (cropped(with_affine(part, head.affine), near, _CROP_MARGIN_MM) for part in (np.asarray(head.dataobj), near))
+    data, affine = np.maximum(np.asarray(crop.dataobj), 0), crop.affine
+    inside = (np.asarray(near_crop.dataobj) > 0) & (data > 0)
     interface = N4BiasFieldCorrection(
         dimension=3,
         input_image=str(scratch(data, affine, folder / "cropped.nii")),
-        mask_image=str(scratch(near, affine, folder / "near_brain.nii")),
+        mask_image=str(scratch(inside, affine, folder / "near_brain.nii")),
         n_iterations=list(preset.n4_iterations),
         shrink_factor=preset.n4_shrink,
         convergence_threshold=1e-6,
@@ -112,16 +108,6 @@ def _bias_corrected(head: Nifti1Image, carried: np.ndarray, preset: Preset, fold
     )
     run_node("bias_correction", interface, folder)
     return folder / "corrected.nii"
-
-
-def _box(mask: np.ndarray, affine: np.ndarray) -> tuple[slice, slice, slice]:
-    """Give the slices around a mask, with a margin, within the array."""
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    found = np.argwhere(mask)
-    low = np.maximum(found.min(0) - np.ceil(_CROP_MARGIN_MM / spacing), 0).astype(int)
-    high = np.minimum(found.max(0) + 1 + np.ceil(_CROP_MARGIN_MM / spacing), mask.shape).astype(int)
-    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    return x, y, z
 
 
 def _keep_warp(source: Path, out: Path) -> None:

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from dualglow.errors import InputError
 from dualglow.preprocess.ants import run_node, workspace
-from dualglow.preprocess.grid import Grid, on_grid, with_affine
+from dualglow.preprocess.grid import Grid, on_grid, widened, with_affine
 from dualglow.preprocess.images import load_3d, save, scratch
-from dualglow.preprocess.normalise import to_t1_steps, widened
+from dualglow.preprocess.normalise import to_t1_steps
 from dualglow.preprocess.presets import Preset
 from dualglow.preprocess.register import resample
 

@@ -20,9 +20,12 @@ NEEDED = ("method", "options", "shape", "affine", "window", "window_percentile",
 
 
 def save_weights(state: dict[str, Tensor], path: Path) -> None:
-    """Write a state dict as safetensors, whole or not at all."""
+    """Write a state dict as safetensors, whole or not at all, with the permissions of any other new file."""
     with written(path) as part:
+        part.touch()
+        mode = part.stat().st_mode
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, part)
+        part.chmod(mode)  # safetensors makes files that only their owner can read
 
 
 def save_model(folder: Path, model: Synthesiser, card: dict[str, Any]) -> None:

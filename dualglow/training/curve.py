@@ -1,8 +1,10 @@
 """The training curve: a picture to judge a training by at a glance."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 TRAIN, VALIDATION, BEST = "#4477aa", "#cc6677", "#999933"  # Tol's bright and muted, safe for colour-blind readers
 
@@ -47,14 +49,16 @@ def _closed_form(table: pd.DataFrame, title: str) -> Figure:
 
 def _mark_best(axes: Axes, epoch: int) -> None:
     axes.axvline(epoch, color=BEST, linestyle="--", linewidth=1, label=f"best epoch: {epoch}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _ignore_the_first_plunge(axes: Axes, values: pd.DataFrame) -> None:
     """Let the axis show the later epochs: a flow's first ones may be tens of bits above the rest."""
-    settled = values.iloc[len(values) // 5 :].stack()
-    low, high = values.stack().min(), settled.max()
-    if len(values) >= 10 and values.stack().max() > high + 2 * (high - low):
+    finite = values[np.isfinite(values).all(axis=1)].to_numpy(dtype=float)
+    if len(finite) < 10:
+        return
+    low, high = finite.min(), finite[len(finite) // 5 :].max()
+    if finite.max() > high + 2 * (high - low):
         axes.set_ylim(low - 0.05 * (high - low), high + 0.4 * (high - low))
         axes.annotate("first epochs off the scale", (0.02, 0.97), xycoords="axes fraction", va="top", fontsize=7)
 

@@ -91,7 +91,10 @@ def fit_scaling(dataset: Dataset, rows: np.ndarray, percentile: float) -> Scalin
     window = pet_percentile(dataset, rows, percentile)
     if not np.isfinite(window) or window <= 0:
         raise InputError(f"the training PETs' {percentile} percentile is {window} SUVR; pack the dataset again.")
-    age = dataset.pairs.iloc[rows]["age"].astype(float)
+    try:
+        age = dataset.pairs.reindex(columns=["age"]).iloc[rows]["age"].astype(float)
+    except ValueError as error:
+        raise InputError(f"pairs.tsv of the dataset: the column age holds what is not a number ({error}).") from error
     mean, sd = float(age.mean()), float(age.std(ddof=0))
     return Scaling(window, percentile, mean if np.isfinite(mean) else 0.0, sd if sd > 0 else 1.0)
 
@@ -140,9 +143,10 @@ class Pairs(TorchDataset[Batch]):
         mri, pet = np.array(self.dataset.volumes[row], dtype=np.float32)
         mask = np.array(self.dataset.masks[row], dtype=np.float32)
         person = self.dataset.pairs.iloc[row]
-        covariates = self.scaling.covariates(person["age"], person["sex"])
+        covariates = torch.from_numpy(self.scaling.covariates(person.get("age"), person.get("sex")))
         pet = np.clip(pet / self.scaling.window, 0, 1)
-        return Batch(*(torch.from_numpy(volume)[None] for volume in (mri, pet, mask)), torch.from_numpy(covariates))
+        images = [torch.from_numpy(volume)[None] for volume in (mri, pet, mask)]
+        return Batch(images[0], images[1], images[2], covariates)
 
 
 class EpochOrder(Sampler[int]):

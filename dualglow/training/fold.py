@@ -121,7 +121,7 @@ def _fit_closed_form(
         for part, pairs in (("train", material.train), ("validation", material.validation))
     }
     record = {"epoch": 0, **errors, "seconds": round(time.monotonic() - started, 2)}
-    return Progress(records=[record], best_loss=errors["mae_validation"])
+    return Progress(records=[record])
 
 
 def _mean_error(model: Synthesiser, pairs: Pairs, device: torch.device) -> float:
@@ -149,7 +149,7 @@ def _card(request: Request, material: _Material, settings: dict[str, Any], progr
         "optimisation": asdict(request.optimisation) if progress.best_epoch else None,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
-        "best_loss": progress.best_loss,
+        "best_loss": progress.best_loss if progress.best_epoch else None,
         "simulated": bool(dataset.info.get("simulated", False)),
         "versions": versions(),
     }

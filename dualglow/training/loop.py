@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -24,6 +25,7 @@ from dualglow.training.resume import Progress
 from dualglow.training.seeds import derived_seed
 
 LOG_EVERY = 20  # steps, in TensorBoard
+FIRST_COLUMNS = ("loss_train", "loss_validation", "mae_validation")
 EpochDone = Callable[[Progress], None]
 
 
@@ -116,7 +118,8 @@ class Training(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """After validation: record the epoch, keep its weights, tell the person."""
-        record = {"epoch": self.epoch, **{name: mean.value for name, mean in self.means.items()}}
+        means = {name: mean.value for name, mean in self.means.items()}
+        record = {"epoch": self.epoch, **{name: means.pop(name) for name in FIRST_COLUMNS}, **means}
         progress = self.progress
         progress.epoch = self.epoch
         progress.records.append({**record, "seconds": round(time.monotonic() - self.started, 2)})
@@ -134,6 +137,22 @@ class Training(LightningModule):
                 f"{name} is {float(value)} in epoch {self.epoch}, step {batch_idx + 1}. "
                 "Train with a lower --learning-rate or --clip-gradient, or with --warmup-epochs."
             )
+
+
+class _Bar(TQDMProgressBar):
+    """The progress bar of an epoch, counted from 1 and over an interruption."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_epoch_start(trainer)
+        if isinstance(pl_module, Training):
+            self.train_progress_bar.set_description(f"epoch {pl_module.epoch}/{pl_module.how.epochs}")
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
 
 
 class _Mean:
@@ -179,8 +198,10 @@ def fit(
     training = Training(model, how, train.scaling.window, progress, epoch_done)
     batches = shuffled(train, how.batch_size, how.seed, progress.epoch)
     try:
-        trainer = _trainer(how.epochs - progress.epoch, device, logs)
-        trainer.fit(training, batches, in_order(validation, how.batch_size))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")  # advice on workers and loggers
+            trainer = _trainer(how.epochs - progress.epoch, device, logs)
+            trainer.fit(training, batches, in_order(validation, how.batch_size))
     except SIGTERMException as error:
         raise DualGlowError(f"stopped by SIGTERM after epoch {progress.epoch}; the same command goes on.") from error
     except torch.cuda.OutOfMemoryError as error:
@@ -199,7 +220,7 @@ def initialise(model: Synthesiser, train: Pairs, how: Optimisation, device: torc
 def _trainer(epochs: int, device: torch.device, logs: Path | None) -> Trainer:
     """A Trainer of one device, without the parts of Lightning that are done otherwise here."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
+    on_screen = sys.stderr.isatty()  # in a log file the line per epoch is enough
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
@@ -208,7 +229,8 @@ def _trainer(epochs: int, device: torch.device, logs: Path | None) -> Trainer:
         logger=TensorBoardLogger(logs.parent, name=logs.name, version="") if logs else False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
+        enable_progress_bar=on_screen,
+        callbacks=[_Bar()] if on_screen else None,
         num_sanity_val_steps=0,
         log_every_n_steps=LOG_EVERY,
     )

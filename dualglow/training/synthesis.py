@@ -109,25 +109,17 @@ def synthesise_fold(
         own_seed = derived_seed(seed, "sample", name)
         try:
             images = predict_volume(
-                model, card, mri, mask, person["age"], person["sex"], samples, temperature, own_seed
+                model, card, mri, mask, person.get("age"), person.get("sex"), samples, temperature, own_seed
             )
         except DualGlowError as error:
             raise type(error)(f"{name}: {error}") from error
         for description, array in zip(("synthetic", "std"), images, strict=True):
-            nib.save(_image(array, dataset.grid.affine), part / f"{name}_desc-{description}_pet.nii.gz")
+            nib.save(dataset.grid.image(array), part / f"{name}_desc-{description}_pet.nii.gz")
     settings = {"samples": samples, "temperature": temperature, "seed": seed, "units": "SUVR"}
     kept = ("method", "fold", "split_hash", "reference_region", "simulated", "versions")
     write_json({**{name: card.get(name) for name in kept}, **settings}, part / "synthesis.json")
     _replace(part, out)
     return names
-
-
-def _image(array: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
-    image = nib.Nifti1Image(array, np.asarray(affine))
-    image.set_sform(affine, code="mni")
-    image.set_qform(affine, code="mni")
-    image.header.set_xyzt_units("mm")
-    return image
 
 
 def _check_split(card: dict[str, Any], fold: Fold, model_folder: Path, folds: Path) -> None:

@@ -1,7 +1,6 @@
 """A small results tree on the model grid's box at 4.5 mm: painted regions, groups that differ in one region."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -19,18 +18,6 @@ GROUPS = ("CN", "SMC", "EMCI", "MCI", "LMCI", "AD")
 N, FOLDS = 48, 4
 
 
-@dataclass(frozen=True)
-class Results:
-    """Paths of the tree and what is in it."""
-
-    root: Path
-    pairs: pd.DataFrame
-    folds: pd.DataFrame
-
-    def synthesis(self, method: str, fold: int) -> Path:
-        return self.root / "synthesis" / method / f"fold-{fold}"
-
-
 @pytest.fixture(scope="session")
 def grid() -> Grid:
     return Grid(SHAPE, AFFINE)
@@ -44,8 +31,8 @@ def regions(grid: Grid) -> Regions:
 
 
 @pytest.fixture
-def results(tmp_path: Path, regions: Regions) -> Results:
-    """48 simulated people in 4 folds; posterior cingulate falls with disease; `copy` = real + 0.1, `mean` = mean."""
+def results(tmp_path: Path, regions: Regions) -> Path:
+    """48 simulated people in 4 folds; temporoparietal uptake falls with disease; `copy` = real + 0.1, `mean` = mean."""
     pairs, pet, mask = people(), volumes(regions), regions.labels > 0
     write_dataset(tmp_path / "dataset", pairs, pet, mask)
     test_fold = np.arange(N) // len(GROUPS) % FOLDS
@@ -56,15 +43,14 @@ def results(tmp_path: Path, regions: Regions) -> Results:
     ]
     folds = pd.DataFrame(rows, columns=["fold", "pair_id", "subject", "part"])
     folds.to_csv(tmp_path / "folds.tsv", sep="\t", index=False)
-    results = Results(tmp_path, pairs, folds)
     for fold in range(FOLDS):
         average = pet[test_fold != fold].mean(axis=0)
         for i in np.flatnonzero(test_fold == fold):
             for method, data in (("copy", pet[i] + 0.1 * mask), ("mean", average)):
-                folder = results.synthesis(method, fold)
+                folder = tmp_path / "synthesis" / method / f"fold-{fold}"
                 folder.mkdir(parents=True, exist_ok=True)
                 write_volume(data, folder / f"{pairs['pair_id'][i]}_desc-synthetic_pet.nii.gz")
-    return results
+    return tmp_path
 
 
 def people() -> pd.DataFrame:
@@ -83,7 +69,8 @@ def people() -> pd.DataFrame:
 def volumes(regions: Regions) -> np.ndarray:
     rng = np.random.default_rng(0)
     inside = regions.labels > 0
-    changing = np.isin(regions.labels, [i for i, name in regions.names.items() if name.startswith("Cingulate_Post")])
+    affected = ("Cingulate_Post", "Precuneus", "Angular", "Parietal", "Temporal", "Hippocampus")
+    changing = np.isin(regions.labels, [i for i, name in regions.names.items() if name.startswith(affected)])
     pet = np.zeros((N, *SHAPE), np.float32)
     for i in range(N):
         severity = (i % 6) / 5

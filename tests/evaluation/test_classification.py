@@ -27,8 +27,6 @@ def pairs() -> pd.DataFrame:
             "pair_id": ids,
             "subject": [f"s{i}" for i in range(N)],
             "group": ["CN", "AD"] * (N // 2),
-            "sex": "F",
-            "age": 70.0,
         }
     )
 
@@ -61,7 +59,7 @@ def test_a_planted_difference_is_found(pairs: pd.DataFrame, tests: dict[int, lis
 def test_features_that_know_nothing_are_at_chance(pairs: pd.DataFrame, tests: dict[int, list[str]]) -> None:
     """Selection of C and gamma on the test folds would lift this well above one half."""
     rng = np.random.default_rng(2)
-    mean = np.mean([accuracy(rng.normal(size=(N, 20)), pairs, tests) for _ in range(6)])
+    mean = np.mean([accuracy(rng.normal(size=(N, 20)), pairs, tests) for _ in range(4)])
     assert mean == pytest.approx(0.5, abs=0.1)
 
 

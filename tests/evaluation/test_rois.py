@@ -67,11 +67,8 @@ def test_an_atlas_elsewhere_is_refused(grid: Grid) -> None:
 
 @pytest.mark.parametrize(("fault", "message"), [("affine", "grid"), ("nan", "nan"), ("cut", "cannot be read")])
 def test_a_volume_that_cannot_be_compared_is_refused(tmp_path: Path, grid: Grid, fault: str, message: str) -> None:
-    data, affine, path = (
-        np.random.default_rng(0).random(grid.shape).astype(np.float32),
-        grid.matrix,
-        tmp_path / "a.nii.gz",
-    )
+    data = np.random.default_rng(0).random(grid.shape).astype(np.float32)
+    affine, path = grid.matrix, tmp_path / "a.nii.gz"
     if fault == "affine":
         affine = np.diag([-1.0, 1, 1, 1]) @ affine
     if fault == "nan":

@@ -76,15 +76,16 @@ def test_a_resumed_training_is_the_uninterrupted_one_to_the_last_bit(
     assert not (tmp_path / ".b.resume").exists()
 
 
+@pytest.mark.parametrize("killed", [1, 4])
 def test_the_last_weights_too_are_the_same_not_only_the_best(
-    dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: int
 ) -> None:
     last = {}
     for name in ("whole", "broken"):
         wanted = request(dataset, folds, tmp_path / name)
         if name == "broken":
             with monkeypatch.context() as patch:
-                kill_after(patch, 3)
+                kill_after(patch, killed)
                 with pytest.raises(Killed):
                     train_fold(wanted, CPU)
         with monkeypatch.context() as patch:

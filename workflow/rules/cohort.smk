@@ -23,7 +23,9 @@ checkpoint pair:
     output:
         pairs="<results>/cohort/pairs.tsv",
         exclusions=report(
-            "<results>/cohort/exclusions.tsv", category="1 Cohort", caption="../report/exclusions.rst"
+            "<results>/cohort/exclusions.tsv",
+            category="1 Cohort",
+            caption="../report/exclusions.rst",
         ),
     log:
         "<logs>/pair.log",

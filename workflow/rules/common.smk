@@ -1,6 +1,7 @@
 # Names of files and choices of inputs that several rules share.
 import json
 import pandas as pd
+from functools import cache
 from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate as validate_table
@@ -9,6 +10,7 @@ from dualglow.preprocess import derivatives
 
 METHODS = list(config["models"])
 FOLDS = range(config["split"]["folds"])
+PAIRS_SCHEMA = workflow.source_path("../schemas/pairs.schema.yaml")
 PAIR = "sub-{sub}_ses-{ses}"
 
 
@@ -29,8 +31,14 @@ def for_every_pair(*arguments, **entities):
 
 def pairs():
     """The pairs of the cohort, by pair_id."""
-    table = pd.read_csv(checkpoints.pair.get().output.pairs, sep="\t", dtype=str, keep_default_na=False)
-    validate_table(table, "../schemas/pairs.schema.yaml")
+    path = Path(checkpoints.pair.get().output.pairs)
+    return read_pairs(path, path.stat().st_mtime_ns)
+
+
+@cache
+def read_pairs(path, changed):
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    validate_table(table, PAIRS_SCHEMA)
     return table.set_index("pair_id")
 
 
@@ -46,7 +54,10 @@ def raw(column):
 def download(wildcards):
     """The folder to scan, or one line that says what is missing."""
     root = Path(config["cohort"]["root"])
-    if not root.is_dir() and not Path(config["results"], "cohort", "scans.tsv").exists():
+    if (
+        not root.is_dir()
+        and not Path(config["results"], "cohort", "scans.tsv").exists()
+    ):
         raise WorkflowError(
             f"cohort.root is {root}, but there is no such folder. Set it to your unzipped download or BIDS dataset."
         )
@@ -55,7 +66,9 @@ def download(wildcards):
 
 def flags(options):
     """Configuration keys as command-line options: {prior_weight: 0.001} becomes --prior-weight 0.001."""
-    return " ".join(flag(f"--{name.replace('_', '-')}", value) for name, value in options.items())
+    return " ".join(
+        flag(f"--{name.replace('_', '-')}", value) for name, value in options.items()
+    )
 
 
 def flag(name, value):

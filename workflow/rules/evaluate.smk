@@ -4,8 +4,8 @@
 rule evaluate:
     """Image metrics of every held-out pair, in the brain mask and over the box."""
     input:
+        rules.pack.output,
         synthesis=rules.synthesise.output,
-        dataset=rules.pack.output,
         folds=rules.split.output.folds,
     output:
         "<results>/metrics/{method}/fold-{fold}.tsv",
@@ -15,7 +15,7 @@ rule evaluate:
         mem_mb=4000,
         runtime=60,
     params:
-        dataset=subpath(input.dataset[0], parent=True),
+        dataset=subpath(input[0], parent=True),
         data_range=config["evaluation"]["data_range"],
     shell:
         "dualglow evaluate --dataset {params.dataset} --synthesis {input.synthesis} --folds {input.folds} "
@@ -25,8 +25,8 @@ rule evaluate:
 rule classify:
     """Diagnosis from regional means, real PET against synthetic: nested cross-validation of an RBF-SVM (table 2)."""
     input:
+        rules.pack.output,
         synthesis=of_every_fold(SYNTHESIS),
-        dataset=rules.pack.output,
         folds=rules.split.output.folds,
     output:
         "<results>/metrics/classification.tsv",
@@ -36,7 +36,7 @@ rule classify:
         mem_mb=4000,
         runtime=120,
     params:
-        dataset=subpath(input.dataset[0], parent=True),
+        dataset=subpath(input[0], parent=True),
         synthesis="<results>/synthesis",
         methods=" ".join(f"--methods {method}" for method in METHODS),
         atlas=config["evaluation"]["atlas"],
@@ -49,8 +49,8 @@ rule classify:
 rule age:
     """Regional means of real and synthetic PET beside age, sex and group."""
     input:
+        rules.pack.output,
         synthesis=of_every_fold(SYNTHESIS, methods=[config["figures"]["method"]]),
-        dataset=rules.pack.output,
     output:
         means="<results>/metrics/age.tsv",
         slopes="<results>/metrics/age_slopes.tsv",
@@ -60,7 +60,7 @@ rule age:
         mem_mb=4000,
         runtime=60,
     params:
-        dataset=subpath(input.dataset[0], parent=True),
+        dataset=subpath(input[0], parent=True),
         synthesis="<results>/synthesis",
         method=config["figures"]["method"],
         atlas=config["evaluation"]["atlas"],
@@ -74,6 +74,10 @@ for number in FOLDS:
     rule:
         name:
             f"fold_{number}"
-        localrule: True
         input:
-            collect("<results>/metrics/{method}/fold-{fold}.tsv", method=METHODS, fold=number),
+            collect(
+                "<results>/metrics/{method}/fold-{fold}.tsv",
+                method=METHODS,
+                fold=number,
+            ),
+        localrule: True

@@ -8,7 +8,11 @@ rule table1:
     input:
         METRICS,
     output:
-        tsv=report("<results>/tables/table1.tsv", category="4 Tables", caption="../report/table1.rst"),
+        tsv=report(
+            "<results>/tables/table1.tsv",
+            category="4 Tables",
+            caption="../report/table1.rst",
+        ),
         tex="<results>/tables/table1.tex",
     log:
         "<logs>/table1.log",
@@ -21,7 +25,11 @@ rule table2:
     input:
         rules.classify.output,
     output:
-        tsv=report("<results>/tables/table2.tsv", category="4 Tables", caption="../report/table2.rst"),
+        tsv=report(
+            "<results>/tables/table2.tsv",
+            category="4 Tables",
+            caption="../report/table2.rst",
+        ),
         tex="<results>/tables/table2.tex",
     log:
         "<logs>/table2.log",
@@ -35,7 +43,11 @@ rule table3:
         rules.pack.output.pairs,
         rules.pack.output.grid,
     output:
-        tsv=report("<results>/tables/table3.tsv", category="4 Tables", caption="../report/table3.rst"),
+        tsv=report(
+            "<results>/tables/table3.tsv",
+            category="4 Tables",
+            caption="../report/table3.rst",
+        ),
         tex="<results>/tables/table3.tex",
     log:
         "<logs>/table3.log",
@@ -49,7 +61,11 @@ rule figure4:
         METRICS,
     output:
         pdf="<results>/figures/figure4.pdf",
-        png=report("<results>/figures/figure4.png", category="5 Figures", caption="../report/figure4.rst"),
+        png=report(
+            "<results>/figures/figure4.png",
+            category="5 Figures",
+            caption="../report/figure4.rst",
+        ),
         tsv="<results>/figures/figure4.tsv",
     log:
         "<logs>/figure4.log",
@@ -62,17 +78,25 @@ rule figure4:
 rule figure5:
     """MRI, real and synthetic PET of typical held-out people."""
     input:
-        dataset=rules.pack.output,
-        synthesis=of_every_fold("<results>/synthesis/{method}/fold-{fold}", methods=[SHOWN]),
-        metrics=of_every_fold("<results>/metrics/{method}/fold-{fold}.tsv", methods=[SHOWN]),
+        rules.pack.output,
+        synthesis=of_every_fold(
+            "<results>/synthesis/{method}/fold-{fold}", methods=[SHOWN]
+        ),
+        metrics=of_every_fold(
+            "<results>/metrics/{method}/fold-{fold}.tsv", methods=[SHOWN]
+        ),
     output:
         pdf="<results>/figures/figure5.pdf",
-        png=report("<results>/figures/figure5.png", category="5 Figures", caption="../report/figure5.rst"),
+        png=report(
+            "<results>/figures/figure5.png",
+            category="5 Figures",
+            caption="../report/figure5.rst",
+        ),
         tsv="<results>/figures/figure5.tsv",
     log:
         "<logs>/figure5.log",
     params:
-        dataset=subpath(input.dataset[0], parent=True),
+        dataset=subpath(input[0], parent=True),
         synthesis="<results>/synthesis",
         method=SHOWN,
         stem=subpath(output.pdf, strip_suffix=".pdf"),
@@ -87,7 +111,11 @@ rule figure7:
         rules.age.output.means,
     output:
         pdf="<results>/figures/figure7.pdf",
-        png=report("<results>/figures/figure7.png", category="5 Figures", caption="../report/figure7.rst"),
+        png=report(
+            "<results>/figures/figure7.png",
+            category="5 Figures",
+            caption="../report/figure7.rst",
+        ),
         tsv="<results>/figures/figure7.tsv",
     log:
         "<logs>/figure7.log",
@@ -119,9 +147,9 @@ rule settings:
         "<results>/config.json",
     log:
         "<logs>/settings.log",
+    localrule: True
     params:
         config=json.dumps(config, sort_keys=True, indent=2),
-    localrule: True
     shell:
         "printf '%s\n' {params.config:q} > {output} 2> {log}"
 

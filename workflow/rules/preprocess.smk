@@ -44,7 +44,9 @@ rule normalise:
         t1=rules.convert_t1.output,
     output:
         biascorrected=derivative("anat", "T1w", desc="biascorrected"),
-        affine=derivative("anat", "xfm", ".mat", from_="T1w", to="MNI152", desc="affine"),
+        affine=derivative(
+            "anat", "xfm", ".mat", from_="T1w", to="MNI152", desc="affine"
+        ),
         warp=derivative("anat", "xfm", from_="T1w", to="MNI152", desc="warp"),
         inverse_warp=derivative("anat", "xfm", from_="MNI152", to="T1w", desc="warp"),
     log:
@@ -54,6 +56,178 @@ rule normalise:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        preset=PRESET,
+        engine=ENGINE,
+        seed=SEED,
     shell:
         "dualglow normalise --t1 {input.t1} --biascorrected {output.biascorrected} --affine {output.affine} "
-        "--warp {output.warp} --inverse-warp {output.inverse_warp} --preset {PRESET} --engine {ENGINE} --seed {SEED} &> {log}"
+        "--warp {output.warp} --inverse-warp {output.inverse_warp} "
+        "--preset {params.preset} --engine {params.engine} --seed {params.seed} &> {log}"
+
+
+rule segment:
+    """Grey matter, white matter, CSF and the brain mask, in T1 space."""
+    input:
+        t1=rules.normalise.output.biascorrected,
+        affine=rules.normalise.output.affine,
+        inverse_warp=rules.normalise.output.inverse_warp,
+    output:
+        gm=derivative("anat", "probseg", label="GM"),
+        wm=derivative("anat", "probseg", label="WM"),
+        csf=derivative("anat", "probseg", label="CSF"),
+        mask=derivative("anat", "mask", desc="brain"),
+    log:
+        f"<logs>/segment/{PAIR}.log",
+    benchmark:
+        f"<benchmarks>/segment/{PAIR}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        preset=PRESET,
+        engine=ENGINE,
+    shell:
+        "dualglow segment --t1 {input.t1} --affine {input.affine} --inverse-warp {input.inverse_warp} "
+        "--gm {output.gm} --wm {output.wm} --csf {output.csf} --mask {output.mask} "
+        "--preset {params.preset} --engine {params.engine} &> {log}"
+
+
+rule coregister:
+    """Rigid PET → T1 (mutual information), as SPM12's Coregister: Estimate."""
+    input:
+        t1=rules.normalise.output.biascorrected,
+        pet=rules.convert_pet.output,
+    output:
+        transform=derivative("pet", "xfm", ".mat", from_="pet", to="T1w"),
+        metrics=derivative("pet", "qc", ".json", desc="coregistration"),
+    log:
+        f"<logs>/coregister/{PAIR}.log",
+    benchmark:
+        f"<benchmarks>/coregister/{PAIR}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        preset=PRESET,
+        engine=ENGINE,
+        seed=SEED,
+    shell:
+        "dualglow coregister --t1 {input.t1} --pet {input.pet} --transform {output.transform} "
+        "--metrics {output.metrics} --preset {params.preset} --engine {params.engine} --seed {params.seed} &> {log}"
+
+
+MNI = {"space": "MNI152"}
+MODEL_GRID = {"space": "MNI152", "res": "model"}
+
+
+rule resample:
+    """T1, tissues and PET to MNI152 and the model grid, each in one interpolation; PET in SUVR."""
+    input:
+        t1=rules.normalise.output.biascorrected,
+        affine=rules.normalise.output.affine,
+        warp=rules.normalise.output.warp,
+        mask=rules.segment.output.mask,
+        gm=rules.segment.output.gm,
+        wm=rules.segment.output.wm,
+        csf=rules.segment.output.csf,
+        pet=rules.convert_pet.output,
+        rigid=rules.coregister.output.transform,
+    output:
+        mni_t1=derivative("anat", "T1w", desc="brain", **MNI),
+        mni_mask=derivative("anat", "mask", desc="brain", **MNI),
+        mni_gm=derivative("anat", "probseg", label="GM", **MNI),
+        mni_wm=derivative("anat", "probseg", label="WM", **MNI),
+        mni_csf=derivative("anat", "probseg", label="CSF", **MNI),
+        model_t1=derivative("anat", "T1w", desc="brain", **MODEL_GRID),
+        model_mask=derivative("anat", "mask", desc="brain", **MODEL_GRID),
+        t1_pet=derivative("pet", "pet", desc="suvr", space="T1w"),
+        mni_pet=derivative("pet", "pet", desc="suvr", **MNI),
+        model_pet=derivative("pet", "pet", desc="suvr", **MODEL_GRID),
+        suvr_qc=derivative("pet", "qc", ".json", desc="suvr"),
+    log:
+        f"<logs>/resample/{PAIR}.log",
+    benchmark:
+        f"<benchmarks>/resample/{PAIR}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        inputs=lambda wildcards, input: flags(dict(input.items())),
+        outputs=lambda wildcards, output: flags(dict(output.items())),
+        reference=config["preprocess"]["reference"],
+        engine=ENGINE,
+    shell:
+        "dualglow resample {params.inputs} {params.outputs} --reference {params.reference} "
+        "--engine {params.engine} &> {log}"
+
+
+rule qc:
+    """A picture and the numbers by which a person, or a threshold, sees whether this pair can be used."""
+    input:
+        t1=rules.normalise.output.biascorrected,
+        gm=rules.segment.output.gm,
+        wm=rules.segment.output.wm,
+        mask=rules.segment.output.mask,
+        warp=rules.normalise.output.warp,
+        t1_pet=rules.resample.output.t1_pet,
+        mni_t1=rules.resample.output.mni_t1,
+        mni_mask=rules.resample.output.mni_mask,
+        mni_pet=rules.resample.output.mni_pet,
+        coregistration=rules.coregister.output.metrics,
+        suvr_qc=rules.resample.output.suvr_qc,
+    output:
+        picture=report(
+            derivative("figures", "pet", ".png", desc="qc"),
+            category="2 Preprocessing",
+            caption="../report/qc.rst",
+            labels={"subject": "{sub}", "session": "{ses}"},
+        ),
+        metrics=derivative("pet", "pet", ".json", desc="qc"),
+    log:
+        f"<logs>/qc/{PAIR}.log",
+    benchmark:
+        f"<benchmarks>/qc/{PAIR}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        inputs=lambda wildcards, input: flags(dict(input.items())),
+        pair=PAIR,
+    shell:
+        "dualglow qc {params.inputs} --pair {params.pair} --picture {output.picture} --metrics {output.metrics} &> {log}"
+
+
+rule pack:
+    """All pairs on the model grid as one array."""
+    input:
+        pairs="<results>/cohort/pairs.tsv",
+        t1=for_every_pair("anat", "T1w", desc="brain", **MODEL_GRID),
+        mask=for_every_pair("anat", "mask", desc="brain", **MODEL_GRID),
+        pet=for_every_pair("pet", "pet", desc="suvr", **MODEL_GRID),
+        suvr_qc=for_every_pair("pet", "qc", ".json", desc="suvr"),
+    output:
+        volumes="<results>/dataset/volumes.npy",
+        masks="<results>/dataset/masks.npy",
+        pairs="<results>/dataset/pairs.tsv",
+        grid="<results>/dataset/grid.json",
+    log:
+        "<logs>/pack.log",
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        derivatives="<results>/derivatives",
+        out=subpath(output.volumes, parent=True),
+        reference=config["preprocess"]["reference"],
+        simulated="--simulated" if config["cohort"]["simulated"] else "",
+    shell:
+        "dualglow pack --pairs {input.pairs} --derivatives {params.derivatives} --reference {params.reference} "
+        "{params.simulated} --out {params.out} &> {log}"
+
+
+rule preprocess:
+    """Target: every pair in T1 space, MNI152 and on the model grid, with its QC picture."""
+    input:
+        rules.pack.output,
+        for_every_pair("figures", "pet", ".png", desc="qc"),

@@ -10,7 +10,7 @@ def model_options(wildcards):
 rule train:
     """Train one method on one fold; an interrupted training goes on where it stopped."""
     input:
-        dataset=rules.pack.output,
+        rules.pack.output,
         folds=rules.split.output.folds,
     output:
         weights=f"{MODEL}/model.safetensors",
@@ -31,9 +31,15 @@ rule train:
         mem_mb=16000,
         runtime=1440,
     params:
-        training=flags({name: value for name, value in config["training"].items() if name != "threads"}),
+        training=flags(
+            {
+                name: value
+                for name, value in config["training"].items()
+                if name != "threads"
+            }
+        ),
         model=model_options,
-        dataset=subpath(input.dataset[0], parent=True),
+        dataset=subpath(input[0], parent=True),
         out=subpath(output.weights, parent=True),
         seed=config["seed"],
     shell:
@@ -45,9 +51,9 @@ rule train:
 rule synthesise:
     """The held-out people's PETs and their standard deviation, in SUVR."""
     input:
+        rules.pack.output,
         weights=rules.train.output.weights,
         card=rules.train.output.card,
-        dataset=rules.pack.output,
         folds=rules.split.output.folds,
     output:
         directory(SYNTHESIS),
@@ -61,7 +67,7 @@ rule synthesise:
         runtime=120,
     params:
         options=flags(config["synthesis"]),
-        dataset=subpath(input.dataset[0], parent=True),
+        dataset=subpath(input[0], parent=True),
         model=subpath(input.weights, parent=True),
         seed=config["seed"],
     shell:

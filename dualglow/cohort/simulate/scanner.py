@@ -97,12 +97,24 @@ def motion(rng: np.random.Generator) -> list[NDArray[np.float64]]:
     return [rigid(row[:3], row[3:]) for row in walk]
 
 
-def dynamic(
+def averaged(
     truth: Array, of: Grid, grid: Grid, t1_from_pet: NDArray[np.float64], rng: np.random.Generator
-) -> tuple[list[Array], list[NDArray[np.float64]]]:
-    """Six 5-minute frames: uptake rises by 3 % per frame, the noise is √6 of the mean's, the head moves a little."""
-    voxel, poses, frames = float(grid.affine[0, 0]), motion(rng), []
+) -> list[Array]:
+    """One static image of 30 minutes."""
+    return [emission(seen_by(truth, of, grid, t1_from_pet), float(grid.affine[0, 0]), PET_NOISE, rng)]
+
+
+def dynamic(
+    truth: Array,
+    of: Grid,
+    grid: Grid,
+    t1_from_pet: NDArray[np.float64],
+    poses: list[NDArray[np.float64]],
+    rng: np.random.Generator,
+) -> list[Array]:
+    """Six 5-minute frames: uptake rises by 3 % per frame, the noise is √6 of the mean's, the head moves as in `poses`."""
+    voxel, frames = float(grid.affine[0, 0]), []
     for index, pose in enumerate(poses):
         clean = seen_by(truth, of, grid, t1_from_pet @ np.linalg.inv(pose)) * np.float32(1 + FRAME_RISE * index)
-        frames.append(emission(clean, voxel, PET_NOISE * np.sqrt(FRAMES), rng))
-    return frames, poses
+        frames.append(emission(clean, voxel, PET_NOISE * float(np.sqrt(FRAMES)), rng))
+    return frames
