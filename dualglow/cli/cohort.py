@@ -130,7 +130,7 @@ def split(
     counts = rows.groupby("fold")["part"].value_counts().unstack(fill_value=0).reindex(columns=PARTS, fill_value=0)
     _show(
         f"{len(table)} pairs of {table['subject'].nunique()} people in {len(counts)} folds",
-        [(f"fold {fold}", *map(str, row), split_hash(rows, fold)) for fold, row in zip(counts.index, counts.values)],
+        [(f"fold {fold}", *map(str, row), split_hash(rows, fold)) for fold, *row in counts.itertuples()],
         ("", *PARTS, "split hash"),
     )
 

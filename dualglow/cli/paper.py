@@ -97,7 +97,7 @@ def figure_4(metrics: MetricsFiles, out: FigureOut, more: MoreFiles = None) -> N
 @figure_app.command("5")
 def figure_5(
     dataset: Annotated[Path, typer.Option(help="Folder that `dualglow pack` wrote.")],
-    synthesis: Annotated[Path, typer.Option(help="Folder that holds <method>/fold-<k>/*.nii.gz.")],
+    synthesis: Annotated[Path, typer.Option(help="Folder that holds METHOD/fold-K/*.nii.gz.")],
     metrics: MetricsFiles,
     method: Annotated[str, typer.Option(help="Method to show.")],
     out: FigureOut,

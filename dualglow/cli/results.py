@@ -10,7 +10,7 @@ from dualglow.cli.app import app
 
 DatasetDir = Annotated[Path, typer.Option("--dataset", help="Folder that `dualglow pack` wrote.")]
 FoldsFile = Annotated[Path, typer.Option("--folds", help="folds.tsv of `dualglow split`.")]
-SynthesisRoot = Annotated[Path, typer.Option("--synthesis", help="Folder that holds <method>/fold-<k>/*.nii.gz.")]
+SynthesisRoot = Annotated[Path, typer.Option("--synthesis", help="Folder that holds METHOD/fold-K/*.nii.gz.")]
 AtlasName = Annotated[str, typer.Option("--atlas", help="aal, aal2 (no download) or the path of a label NIfTI.")]
 
 
@@ -41,13 +41,13 @@ def evaluate(
     from dualglow.files import write_table
     from dualglow.preprocess.pack import Dataset
 
-    table = read_folds(folds)
-    files = synthesis_files(synthesis, held_out(table, fold))
     data = Dataset.load(dataset)
+    table = read_folds(folds, data.pairs)
+    files = synthesis_files(synthesis, held_out(table, fold))
     metrics = fold_metrics(data, files, data_range)
     metrics.insert(0, "method", method)
     metrics.insert(1, "fold", fold)
-    write_table(metrics.assign(split_hash=split_hash(table), simulated=bool(data.info["simulated"])), out)
+    write_table(metrics.assign(split_hash=split_hash(table, fold), simulated=bool(data.info["simulated"])), out)
 
 
 @app.command()
@@ -80,7 +80,8 @@ def classify(
     from dualglow.files import write_table
     from dualglow.preprocess.pack import Dataset
 
-    table, data = heldout.read_folds(folds), Dataset.load(dataset)
+    data = Dataset.load(dataset)
+    table = heldout.read_folds(folds, data.pairs)
     used = heldout.synthesised_folds(table, synthesis, methods)
     tests = {fold: heldout.held_out(table, fold) for fold in used}
     people = sorted(set().union(*tests.values()))
@@ -94,15 +95,16 @@ def classify(
     features = {name: svm.feature_matrix(means) for name, means in measured.items()}
     features["age-sex"] = svm.age_and_sex(data.pairs, people)
     result = svm.classify(features, data.pairs, table, used, seed)
-    facts = {"atlas": atlas, "seed": seed, "folds": len(used), "split_hash": split_hash(table)}
-    write_table(result.assign(**facts, simulated=bool(data.info["simulated"])), out)
+    hashes = ",".join(split_hash(table, fold) for fold in used)
+    result = result.assign(atlas=atlas, seed=seed, folds=len(used), split_hash=hashes)
+    write_table(result.assign(simulated=bool(data.info["simulated"])), out)
 
 
 @app.command()
 def age(
     dataset: DatasetDir,
-    out: Annotated[Path, typer.Option(help="The .tsv to write; <name>_slopes.tsv goes beside it.")],
-    synthesis: Annotated[Path | None, typer.Option(help="Folder that holds <method>/fold-<k>/*.nii.gz.")] = None,
+    out: Annotated[Path, typer.Option(help="The .tsv to write; NAME_slopes.tsv goes beside it.")],
+    synthesis: Annotated[Path | None, typer.Option(help="Folder that holds METHOD/fold-K/*.nii.gz.")] = None,
     methods: Annotated[list[str] | None, typer.Option(help="Method to measure; repeat for more.")] = None,
     atlas: AtlasName = "aal",
     regions: Annotated[list[str] | None, typer.Option(help="Region without _L, _R; repeat for more.")] = None,

@@ -6,7 +6,6 @@ Everything is joined by the image ID I<number>; folder names and time stamps in 
 import filecmp
 import os
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,7 +56,7 @@ class Tree:
     images: dict[str, Image] = field(default_factory=dict)
     xml: dict[str, Path] = field(default_factory=dict)
     tables: list[Path] = field(default_factory=list)
-    strange: list[Path] = field(default_factory=list)  # image files in a subject's folder whose name is not understood
+    strange: list[Path] = field(default_factory=list)  # image files in a scan's folder whose name is not understood
 
 
 def read_ida(root: Path, tables: list[Path] | None = None) -> list[Scan]:
@@ -106,13 +105,13 @@ def walk(root: Path) -> Tree:
             tree.xml[str(image_id(found[1]))] = path
         elif name.lower().endswith(".csv"):
             tree.tables.append(path)
-        elif name.lower().endswith(IMAGE_SUFFIXES) and _ptid(path.relative_to(root)):
+        elif name.lower().endswith(IMAGE_SUFFIXES) and _ptid(path) and _stamps(path):
             tree.strange.append(path)
     return tree
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Yield files in a fixed order, through links (each folder once), without hidden ones and those of macOS archives."""
+    """Yield files in a fixed order, through links (each folder once), but not hidden ones and macOS's copies."""
     seen: set[str] = set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -169,7 +168,7 @@ def _dated(scan: Scan, listed: Entry | None, described: Entry | None) -> Scan:
     for source, entry in (("csv", listed), ("xml", described)):
         if entry and entry.date:
             return replace(scan, date=entry.date, date_source=source)
-    stamps = [part[:10] for path in scan.paths for part in Path(path).parts if re.match(r"\d{4}-\d\d-\d\d_", part)]
+    stamps = [stamp for path in scan.paths for stamp in _stamps(Path(path))]
     try:
         day = real_date(parse_date(stamps[-1])) if stamps else None
     except ValueError:
@@ -213,10 +212,14 @@ def _checked(scan: Scan, image: Image | None) -> Scan:
 
 
 def _strange(path: Path, root: Path) -> Scan:
-    """Record an image file in a subject's folder whose name does not follow the grammar."""
-    relative = path.relative_to(root)
-    scan = Scan(relative.as_posix(), subject_id(_ptid(relative)), OTHER, _folder(str(path)), paths=(str(path),))
+    """Record an image file in a scan's folder whose name does not follow the grammar."""
+    scan = Scan(path.relative_to(root).as_posix(), subject_id(_ptid(path)), OTHER, _folder(str(path)), paths=(str(path),))
     return scan.excluded("name_unknown", f"{path.name} is not named as IDA names images, so its image ID is unknown")
+
+
+def _stamps(path: Path) -> list[str]:
+    """Return the dates of folders named as IDA names those of a scan: `2006-11-29_10_00_05.0`."""
+    return [part[:10] for part in path.parts if re.match(r"\d{4}-\d\d-\d\d_\d\d_", part)]
 
 
 def _ptid(path: Path) -> str:

@@ -26,9 +26,7 @@ OTHER_TRACERS = r"av ?45|pib|fbb|av ?1451|tau|nav4694|mk ?6240|flute\w*|florbeta
 PROCESSED_T1 = r"(mpr|mpr r|mt1)(?P<steps>( gradwarp)?( b1 correction)?( n3m?)?( scaled( 2)?)?)( mp rage)?"
 T1_CORE = r"mprage|mp rage|ir f?spgr|irf?spgr|f?spgr"
 ACCELERATED = {"accel", "accelerated", "grappa", "grappa2", "sense", "sense2", "s2", "hs", "msv21", "msv22"}
-T1_WORDS = ACCELERATED | set(
-    "adni adni2 adni3 r11 aso asaso sag sagittal 3d t1 t1w tfe repeat nd no angle 0 1 2 new ti tr gw dis3d axial".split()
-)
+PLAIN = r"adni[23]?|r11|aso|asaso|sag|sagittal|axial|3d|t1w?|tfe|repeat|nd|no|angle|0|1|2|new|ti|tr|gw|dis3d"
 T1_LEVELS = ("scaled2", "scaled", "n3", "gradwarp", "original", "accelerated", "repeat", "nd")
 
 
@@ -64,7 +62,8 @@ def t1_level(description: str) -> str | None:
         return next(level for level, mark in marks if mark in steps)
     core = re.search(rf"\b({T1_CORE})\b", text)
     rest = set(re.sub(rf"\b({T1_CORE})\b", " ", text).split())
-    return _original(rest) if core and rest <= T1_WORDS else None
+    known = all(word in ACCELERATED or re.fullmatch(PLAIN, word) for word in rest)
+    return _original(rest) if core and known else None
 
 
 def _original(extra: set[str]) -> str:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import date, datetime
+from datetime import date as Date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class Scan:
     description: str = ""
     level: str = ""  # how far the archive has processed it: dualglow.cohort.levels
     tracer: str = ""
-    date: date | None = None
+    date: Date | None = None
     date_source: str = ""  # csv, xml, folder; scans.tsv, sidecar, sessions.tsv, months, session
     visit: str = ""
     group: str = ""  # one of GROUPS
@@ -57,8 +58,8 @@ class Pair:
     session: str  # PET date as YYYYMMDD; the session label where there is no date
     t1_id: str
     pet_id: str
-    t1_date: date | None
-    pet_date: date | None
+    t1_date: Date | None
+    pet_date: Date | None
     delta_days: int | None  # from T1 to PET, negative when the PET came first
     t1_level: str
     pet_level: str
@@ -95,50 +96,56 @@ def read_pairs(path: Path) -> list[Pair]:
     return [Pair(**_values(row, path)) for row in _records(read_table(path, PAIR_COLUMNS)[PAIR_COLUMNS])]
 
 
-def _row(record: Scan | Pair) -> dict[str, Any]:
+Field = str | float | int | Date | tuple[str, ...] | None
+Cell = str | float | int | None
+
+
+def _row(record: Scan | Pair) -> dict[str, Cell]:
     return {name: _cell(value) for name, value in asdict(record).items()}
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Field) -> Cell:
     """Make a field a table cell. Raises InputError for a path that holds the separator of paths."""
     if isinstance(value, tuple):
         if any(";" in path for path in value):
             raise InputError(f"{value[0]}: a path with ';' cannot be listed. Rename or link the folder.")
         value = ";".join(value)
-    if isinstance(value, date):
+    if isinstance(value, Date):
         return value.isoformat()
     if isinstance(value, str):
         return " ".join(value.split()) or None
     return value
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in table.astype(object).to_dict("records")]
+def _records(table: pd.DataFrame) -> list[dict[str, Cell]]:
+    """Return the rows with None for what is missing."""
+    plain = table.astype(object).where(table.notna(), None)
+    return [{str(name): cell for name, cell in row.items()} for row in plain.to_dict("records")]
 
 
-def _values(row: dict[str, Any], path: Path) -> dict[str, Any]:
+def _values(row: dict[str, Cell], path: Path) -> dict[str, Any]:
     try:
-        return {name: _value(name, value) for name, value in row.items()}
+        return {name: _value(name, cell) for name, cell in row.items()}
     except ValueError as error:
-        raise InputError(f"{path}: {next(iter(row.values()))}: {error}.") from error
+        raise InputError(f"{path}: row of {next(iter(row.values()))}: {error}.") from error
 
 
-def _value(name: str, cell: Any) -> Any:
-    missing = bool(pd.isna(cell))
-    if name == "age":
-        return None if missing else float(cell)
-    if name == "delta_days":
-        return None if missing else int(cell)
-    if name == "date" or name.endswith("_date"):
-        return None if missing else date.fromisoformat(str(cell))
-    text = "" if missing else str(cell)
-    return tuple(text.split(";")) if name.endswith("paths") and text else () if name.endswith("paths") else text
+def _value(name: str, cell: Cell) -> Field:
+    """Turn a cell into a field; which kind it is, its name says. Raises ValueError."""
+    if name in ("age", "delta_days", "date", "t1_date", "pet_date"):
+        if cell is None:
+            return None
+        return float(cell) if name == "age" else int(cell) if name == "delta_days" else Date.fromisoformat(str(cell))
+    text = "" if cell is None else str(cell)
+    if name.endswith("paths"):
+        return tuple(text.split(";")) if text else ()
+    return text
 
 
 DATE_FORMATS = ("%m/%d/%Y", "%m/%d/%y", "%Y-%m-%d", "%Y%m%d")
 
 
-def parse_date(text: str) -> date | None:
+def parse_date(text: str) -> Date | None:
     """Read `8/10/2021` (month first, never day first), `03/02/07`, `2021-08-10`, `20210810` or an ISO date and time.
 
     Returns None for an empty value; raises ValueError for anything else.
@@ -152,7 +159,7 @@ def parse_date(text: str) -> date | None:
         except ValueError:
             continue
     if re.match(r"\d{4}-\d\d-\d\d[T ]", text):
-        return date.fromisoformat(text[:10])
+        return Date.fromisoformat(text[:10])
     raise ValueError(f"{text!r} is not a date (month/day/year or year-month-day)")
 
 
@@ -188,9 +195,9 @@ def header_problem(path: Path) -> str:
         image = nib.load(path)
         if not isinstance(image, nib.Nifti1Image):
             return f"{path.name} is not a NIfTI image"
-        header = image.header
-        shape, itemsize = header.get_data_shape(), header.get_data_dtype().itemsize
-        needed = int(header["vox_offset"]) + int(np.prod(shape, dtype=np.int64)) * itemsize
+        voxels = image.dataobj  # a proxy: shape, type and offset, nothing is read
+        shape = image.shape
+        needed = voxels.offset + int(np.prod(shape, dtype=np.int64)) * voxels.dtype.itemsize
     except (
         Exception
     ) as error:  # nibabel, gzip and zlib raise many kinds on damaged bytes; any of them excludes the scan

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from dualglow.cohort.splits import person
 from dualglow.errors import InputError
 from dualglow.evaluation.heldout import held_out
 
@@ -75,6 +76,7 @@ def classify(
     fpr_share (missed and false alarms as shares of all cases, the paper's reading: they and accuracy sum to 1); fnr
     and fpr (of the diseased and of the healthy); auc; `reason` why a row has no result.
     """
+    pairs = pairs.assign(subject=pairs["subject"].map(person))
     tests = {fold: held_out(folds, fold) for fold in used}
     rows = []
     for task in TASKS:

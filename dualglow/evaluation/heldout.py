@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 
+from dualglow.cohort.splits import validate_folds
 from dualglow.errors import ConfigError, InputError
 from dualglow.files import read_table
 from dualglow.preprocess.grid import Grid
 
 
-def read_folds(path: Path) -> pd.DataFrame:
-    """Read folds.tsv (fold, pair_id, subject, part)."""
-    return read_table(path, ["fold", "pair_id", "subject", "part"])
+def read_folds(path: Path, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Read folds.tsv and check it against the dataset's pairs; raises InputError if somebody is in two parts."""
+    folds = read_table(path, ["fold", "pair_id", "subject", "part"])
+    validate_folds(folds, pairs)
+    return folds
 
 
 def held_out(folds: pd.DataFrame, fold: int) -> list[str]:

@@ -35,7 +35,8 @@ def image_quality(metrics: pd.DataFrame) -> Table:
                 column = f"{metric}_{place}"
                 row |= {f"{column}_mean": part[column].mean(), f"{column}_sd": part[column].std()}
                 text[f"{name}, {place_name}"] = mean_sd(part[column], digits)
-        numbers.append(row | {"data_range": part["data_range"].iloc[0], "split_hash": part["split_hash"].iloc[0]})
+        hashes = ",".join(part.sort_values("fold")["split_hash"].astype(str).unique())
+        numbers.append(row | {"data_range": part["data_range"].iloc[0], "split_hash": hashes})
         cells.append(text)
     return Table(
         pd.DataFrame(numbers), pd.DataFrame(cells), _caption(metrics), "tab:image-quality", is_simulated(metrics)
@@ -52,12 +53,9 @@ def _caption(metrics: pd.DataFrame) -> str:
 
 
 def _comparable(metrics: pd.DataFrame) -> None:
-    for column, what in (("split_hash", "splits"), ("data_range", "data ranges")):
-        found = sorted(metrics[column].astype(str).unique())
-        if len(found) > 1:
-            raise InputError(
-                f"the metrics come from different {what} ({', '.join(found)}): evaluate all methods and folds alike."
-            )
+    _same(metrics, "data_range", "the metrics")
+    for fold, part in metrics.groupby("fold"):
+        _same(part, "split_hash", f"the metrics of fold {fold}")
     keys = ["method", "fold", "pair_id"]
     if metrics.duplicated(keys).any():
         method, fold, pair_id = metrics.loc[metrics.duplicated(keys), keys].iloc[0]
@@ -68,3 +66,9 @@ def _comparable(metrics: pd.DataFrame) -> None:
     if len({frozenset(held) for held in pairs.values()}) > 1:
         counts = ", ".join(f"{method} {len(held)}" for method, held in pairs.items())
         raise InputError(f"the methods were scored on different pairs ({counts}): evaluate all on the same folds.")
+
+
+def _same(metrics: pd.DataFrame, column: str, what: str) -> None:
+    found = sorted(metrics[column].astype(str).unique())
+    if len(found) > 1:
+        raise InputError(f"{what} differ in {column} ({', '.join(found)}): train and evaluate all methods alike.")

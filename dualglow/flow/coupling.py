@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from dualglow.errors import ConfigError
 from dualglow.flow.invertible import Invertible
 
-CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class AffineCoupling(Invertible):
@@ -24,8 +24,8 @@ class AffineCoupling(Invertible):
         self.kept = channels // 2
         convolution = CONVOLUTIONS[dims]
         last = convolution(hidden, 2 * (channels - self.kept), 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
         self.network = nn.Sequential(
             convolution(self.kept, hidden, 3, padding=1),
             nn.ReLU(),

@@ -1,6 +1,8 @@
 """The multi-scale network: levels of squeeze and steps, after each of which half of the channels leave."""
 
+from collections.abc import Iterable
 from collections.abc import Sequence as List
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +51,9 @@ class Glow(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """Latents, first level first, and ladj (B,) in nats."""
-        latents, ladj = [], x.new_zeros(len(x))
-        for level in self.levels:
+        latents: list[Tensor] = []
+        ladj = x.new_zeros(len(x))
+        for level in self._levels():
             x, change = level(x)
             ladj = ladj + change
             x, latent = self._split(x, len(latents))
@@ -59,14 +62,17 @@ class Glow(nn.Module):
 
     def inverse(self, latents: List[Tensor]) -> Tensor:
         x = latents[-1][:, :0]
-        for level, latent in zip(reversed(self.levels), reversed(latents), strict=True):
+        for level, latent in zip(reversed(list(self._levels())), reversed(latents), strict=True):
             x = level.inverse(torch.cat([x, latent], dim=1))
         return x
 
     def initialise(self, x: Tensor) -> None:
         """Set every ActNorm from x."""
-        for index, level in enumerate(self.levels):
+        for index, level in enumerate(self._levels()):
             x, _ = self._split(level.initialise(x), index)
+
+    def _levels(self) -> Iterable[Sequence]:
+        return cast(Iterable[Sequence], self.levels)
 
     def _split(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """What goes on to the next level, and this level's latent."""

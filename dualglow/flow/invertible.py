@@ -5,6 +5,8 @@ Shapes: x and z are (batch, channels, *spatial) with one to three spatial axes; 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import cast
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recomputed
@@ -37,6 +39,10 @@ class Sequence(Invertible):
         self.layers = nn.ModuleList(layers)
         self.checkpoint = checkpoint
 
+    def chain(self) -> Iterable[Invertible]:
+        """The layers, first one first."""
+        return cast(Iterable[Invertible], self.layers)
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.checkpoint and self.training:
             return recomputed(self._forward, x, use_reentrant=False)
@@ -44,17 +50,17 @@ class Sequence(Invertible):
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         ladj = x.new_zeros(len(x))
-        for layer in self.layers:
+        for layer in self.chain():
             x, change = layer(x)
             ladj = ladj + change
         return x, ladj
 
     def inverse(self, z: Tensor) -> Tensor:
-        for layer in reversed(self.layers):
+        for layer in reversed(list(self.chain())):
             z = layer.inverse(z)
         return z
 
     def initialise(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
+        for layer in self.chain():
             x = layer.initialise(x)
         return x

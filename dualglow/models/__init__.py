@@ -27,7 +27,5 @@ def build(method: str, shape: tuple[int, int, int], options: dict[str, Any]) -> 
     known = [name for name in inspect.signature(METHODS[method]).parameters if name != "shape"]
     unknown = ", ".join(sorted(set(options) - set(known)))
     if unknown:
-        raise ConfigError(
-            f"method {method}: has no option {unknown}. Its options are: {', '.join(known) or 'none'}."
-        )
+        raise ConfigError(f"method {method}: has no option {unknown}. Its options are: {', '.join(known) or 'none'}.")
     return METHODS[method](shape, **options)

@@ -18,82 +18,91 @@ FIRST_PAIRS = 4
 """ActNorm is set from at least so many training pairs, if there are as many."""
 
 
+SHRINKAGE = 0.1
+"""Pseudo-variance of the fitted slopes, as a share of the channel's mean variance over subjects; see VoxelPrior.fit."""
+
+
+class LatentMoments:
+    """Sums over the training pairs of one level's latents, from which a VoxelPrior is fitted in closed form."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: tuple[Tensor, ...] = ()
+
+    def add(self, mri: Tensor, pet: Tensor) -> None:
+        """Count the latents (B, channels, X, Y, Z) of a batch in, in float64."""
+        mri, pet = mri.double(), pet.double()
+        new = tuple(part.sum(0) for part in (mri, pet, mri * mri, mri * pet, pet * pet))
+        self.sums = tuple(old + part for old, part in zip(self.sums, new, strict=True)) if self.sums else new
+        self.count += len(mri)
+
+    def central(self) -> tuple[Tensor, ...]:
+        """Mean of MRI and PET, variance of MRI, covariance, variance of PET; each (channels, X, Y, Z)."""
+        mri, pet, mri_square, product, pet_square = (part / self.count for part in self.sums)
+        return (
+            mri,
+            pet,
+            (mri_square - mri * mri).clamp(min=0),
+            product - mri * pet,
+            (pet_square - pet * pet).clamp(min=0),
+        )
+
+
+class VoxelPrior(nn.Module):
+    """A learned line per latent voxel: mean = slope · MRI latent + intercept, and a log-sd of its own.
+
+    A convolution cannot tell one place from another except by the padding at the border, but the model grid is MNI
+    space, where anatomy keeps its place: with a dozen subjects there is not enough data to learn positions from
+    borders. Here every latent voxel starts from its own regression on the training subjects.
+    """
+
+    def __init__(self, latent_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.zeros(*latent_shape))
+        self.intercept = nn.Parameter(torch.zeros(*latent_shape))
+        self.log_sd = nn.Parameter(torch.zeros(*latent_shape))
+
+    def forward(self, mri_latent: Tensor) -> tuple[Tensor, Tensor]:
+        return self.slope * mri_latent + self.intercept, self.log_sd
+
+    def fit(self, moments: LatentMoments) -> None:
+        """Least squares at each voxel, its slope drawn to the channel's common slope where the voxel varies little.
+
+        The line goes through the means, so the mean MRI latent gives the mean PET latent. The residual variance counts
+        the channel's mean as one more subject: a voxel that never varied in training must not claim to be certain.
+        """
+        mri, pet, mri_variance, covariance, pet_variance = moments.central()
+        pooled = covariance.mean((1, 2, 3), keepdim=True)
+        pooled_variance = mri_variance.mean((1, 2, 3), keepdim=True).clamp(min=1e-12)
+        slope = (covariance + SHRINKAGE * pooled) / (mri_variance + SHRINKAGE * pooled_variance)
+        residual = (pet_variance - 2 * slope * covariance + slope.square() * mri_variance).clamp(min=0)
+        residual = (moments.count * residual + residual.mean((1, 2, 3), keepdim=True)) / (moments.count + 1)
+        self.slope.copy_(slope)
+        self.intercept.copy_(pet - slope * mri)
+        self.log_sd.copy_(0.5 * residual.clamp(min=1e-12).log())
+
+
 class Relation(nn.Module):
     """One level of the relation network: from the MRI latent to mean and log-sd of the PET latent (eq. 6).
 
     Shapes: the latents of both networks are (B, channels, X, Y, Z); so are mean and log-sd.
-    It starts at 0, that is, with the standard normal prior of Glow.
-    With `spatial` a learned mean and log-sd per voxel are added: a convolution cannot tell one place from another
-    except by the padding at the border, but the model grid is MNI space, where anatomy keeps its place. With a dozen
-    subjects there is not enough data to learn positions from borders.
+    The convolution starts at 0, that is, with the standard normal prior of Glow, or with the `spatial` prior alone.
     """
 
     def __init__(self, latent_shape: Sequence[int], kernel: int, spatial: bool) -> None:
         super().__init__()
-        channels, *sizes = latent_shape
+        channels = latent_shape[0]
         self.convolution = nn.Conv3d(channels, 2 * channels, kernel, padding=kernel // 2)
-        nn.init.zeros_(self.convolution.weight)
-        nn.init.zeros_(self.convolution.bias)
-        self.spatial = nn.Parameter(torch.zeros(2 * channels, *sizes)) if spatial else None
-        self.slope = nn.Parameter(torch.zeros(channels, *sizes)) if spatial else None
+        for parameter in self.convolution.parameters():
+            nn.init.zeros_(parameter)
+        self.spatial = VoxelPrior(latent_shape) if spatial else None
 
     def forward(self, mri_latent: Tensor) -> tuple[Tensor, Tensor]:
-        parameters = self.convolution(mri_latent)
-        if self.spatial is not None:
-            parameters = parameters + self.spatial
-        mean, log_sd = parameters.chunk(2, dim=1)
-        if self.slope is not None: mean = mean + self.slope * mri_latent
-        return mean, log_sd
-
-    def fit(self, m):
-        import os
-        R=float(os.environ.get("RIDGE","0")); SH=float(os.environ.get("SHRINK","1")); SL=float(os.environ.get("SLOPE","0"))
-        C=m.pet.shape[0]
-        mmri, mpet = m.mri/m.n, m.pet/m.n
-        var = m.pet2/m.n - mpet**2; vm=m.mri2/m.n-mmri**2; cv=m.mp/m.n-mmri*mpet
-        if SL>0:
-            r=SL*vm.mean((1,2,3),keepdim=True)
-            # shrink towards pooled channel slope
-            pool=cv.mean((1,2,3),keepdim=True)/vm.mean((1,2,3),keepdim=True)*float(os.environ.get("POOL","1"))
-            sl=(cv+r*pool)/(vm+r)
-            self.slope.copy_(sl)
-            var2=(var-2*sl*cv+sl**2*vm).clamp(min=0)
-            print("expl slope",1-(var2.sum()/var.sum()).item())
-            var=var2
-            self.spatial[:C]=mpet-sl*mmri
-        if R>0:
-            pm = patches(mmri[None], m.k); cm = mpet.flatten(1)
-            G = m.gram - m.n*(pm@pm.T); X = m.cross - m.n*(pm@cm.T)
-            G = G + R*G.diagonal().mean()*torch.eye(len(G))
-            W = torch.linalg.solve(G, X).T  # C, P
-            k=self.convolution.kernel_size[0]
-            if m.k==1 and k>1:
-                w=torch.zeros(C,C,k,k,k); w[:,:,k//2,k//2,k//2]=W
-            else: w=W.reshape(C,C,k,k,k)
-            self.convolution.weight[:C]=w
-            pred=nn.functional.conv3d(mmri[None],w,padding=k//2)[0]
-            self.spatial[:C]=mpet-pred
-        elif SL==0:
-            self.spatial[:C]=mpet
-        var=(m.n*var+SH*var.mean((1,2,3),keepdim=True))/(m.n+SH)
-        self.spatial[C:]=0.5*var.log()
-
-
-def patches(z, k):
-    if k==1: return z.transpose(0,1).flatten(1)
-    z=nn.functional.pad(z,[k//2]*6)
-    u=z.unfold(2,k,1).unfold(3,k,1).unfold(4,k,1) # B C X Y Z k k k
-    return u.permute(1,5,6,7,0,2,3,4).flatten(4).flatten(0,3)
-
-
-class LatentMoments:
-    def __init__(self): self.n=0; self.mri=self.pet=self.pet2=self.gram=self.cross=self.mri2=self.mp=0
-    def add(self, mri, pet, k):
-        self.n+=len(mri); self.mri=self.mri+mri.sum(0); self.pet=self.pet+pet.sum(0); self.pet2=self.pet2+pet.square().sum(0)
-        self.mri2=self.mri2+mri.square().sum(0); self.mp=self.mp+(mri*pet).sum(0)
-        self.k=k if mri.shape[1]*k**3<=4096 else 1
-        x=patches(mri,self.k)
-        self.gram=self.gram+x@x.T; self.cross=self.cross+x@pet.transpose(0,1).flatten(1).T
+        mean, log_sd = self.convolution(mri_latent).chunk(2, dim=1)
+        if self.spatial is None:
+            return mean, log_sd
+        voxel_mean, voxel_log_sd = self.spatial(mri_latent)
+        return mean + voxel_mean, log_sd + voxel_log_sd
 
 
 class DualGlow(Synthesiser):
@@ -101,8 +110,8 @@ class DualGlow(Synthesiser):
 
     Options, with the paper's values as defaults: `levels`, `steps` per level and `hidden` channels of each network
     (§4.1), `relation_kernel` (voxels, odd), `prior_weight` λ of p(MRI) (eq. 12). Beyond the paper: `covariates` adds a
-    linear function of age and sex to the mean of the top PET latent; `spatial_prior` gives each latent voxel a mean and
-    sd of its own, see Relation; `checkpoint` computes activations again in the backward pass to save memory.
+    linear function of age and sex to the mean of the top PET latent; `spatial_prior` gives each latent voxel a line and
+    sd of its own, see VoxelPrior; `checkpoint` computes activations again in the backward pass to save memory.
     """
 
     def __init__(
@@ -123,11 +132,11 @@ class DualGlow(Synthesiser):
             raise ConfigError(f"dualglow: prior_weight is {prior_weight}; it must not be negative.")
         super().__init__()
         self.prior_weight = prior_weight
-        self.spatial_prior = spatial_prior
         self.mri_flow = Glow(1, shape, levels, steps, hidden, checkpoint)
         self.pet_flow = Glow(1, shape, levels, steps, hidden, checkpoint)
-        import os
-        if os.environ.get("ALIGN","1")=="1": self.pet_flow.load_state_dict(self.mri_flow.state_dict())
+        # Both networks start from the same random rotations, so that a channel of the MRI latent says something about
+        # the same channel of the PET latent from the first step on.
+        self.pet_flow.load_state_dict(self.mri_flow.state_dict())
         shapes = self.pet_flow.latent_shapes
         self.relations = nn.ModuleList(Relation(latent, relation_kernel, spatial_prior) for latent in shapes)
         self.covariate_mean = nn.Linear(COVARIATES, shapes[-1][0], bias=False) if covariates else None
@@ -136,7 +145,7 @@ class DualGlow(Synthesiser):
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Set every ActNorm from the first pairs; with `spatial_prior`, then set the prior from all of them."""
+        """Set every ActNorm from the first pairs; with `spatial_prior`, then fit the priors to all of them."""
         remaining = iter(batches)
         first: list[Batch] = []
         while sum(len(batch.mri) for batch in first) < FIRST_PAIRS and (batch := next(remaining, None)) is not None:
@@ -145,7 +154,7 @@ class DualGlow(Synthesiser):
             raise InputError("the training part of this fold has no pairs: check the column `part` of folds.tsv.")
         self.mri_flow.initialise(self._dequantised(torch.cat([batch.mri for batch in first])))
         self.pet_flow.initialise(self._dequantised(torch.cat([batch.pet for batch in first])))
-        if self.spatial_prior:
+        if any(relation.spatial is not None for relation in self.relations):
             self._fit_spatial_prior(chain(first, remaining))
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -204,10 +213,11 @@ class DualGlow(Synthesiser):
         for batch in batches:
             mri_latents, _ = self.mri_flow(self._dequantised(batch.mri))
             pet_latents, _ = self.pet_flow(self._dequantised(batch.pet))
-            for level, mri, pet, relation in zip(moments, mri_latents, pet_latents, self.relations, strict=True):
-                level.add(mri, pet, relation.convolution.kernel_size[0])
+            for level, mri, pet in zip(moments, mri_latents, pet_latents, strict=True):
+                level.add(mri, pet)
         for level, relation in zip(moments, self.relations, strict=True):
-            relation.fit(level)
+            if isinstance(relation.spatial, VoxelPrior):
+                relation.spatial.fit(level)
 
 
 def _centred(image: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ COVARIATES = 2  # age (z-score over the training subjects) and sex (±1)
 class Batch(NamedTuple):
     """A few pairs on the model grid.
 
-    mri, pet, mask are (B, 1, X, Y, Z): MRI in [0, 1]; PET in window units (SUVR / window, clipped to [0, 1]); mask 0, 1.
+    mri, pet, mask are (B, 1, X, Y, Z): MRI in [0, 1]; PET in window units (SUVR / window, clipped to [0, 1]);
+    mask 0 or 1.
     covariates is (B, COVARIATES), standardised on the training subjects, 0 where missing.
     """
 

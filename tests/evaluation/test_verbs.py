@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dualglow.cohort.splits import split_hash
 from typer.testing import CliRunner
 
 from dualglow.cli import app
+from dualglow.cohort.splits import split_hash
 from dualglow.errors import ConfigError, InputError
-from dualglow.evaluation.heldout import read_folds
 
 CONTRACT = ["method", "fold", "pair_id", "subject", "group", "sex", "age"]
 CONTRACT += ["mae_mask", "cor_mask", "psnr_mask", "ssim_mask", "mae_box", "cor_box", "psnr_box", "ssim_box"]
@@ -40,7 +39,7 @@ def test_evaluate_measures_each_held_out_pair(results: Path) -> None:
     assert len(table) == 12
     assert table["mae_mask"].to_numpy() == pytest.approx(0.1, abs=1e-5)
     assert table["psnr_mask"].to_numpy() == pytest.approx(20 * np.log10(25), abs=1e-3)
-    assert set(table["split_hash"]) == {split_hash(read_folds(results / "folds.tsv"))}
+    assert set(table["split_hash"]) == {split_hash(pd.read_csv(results / "folds.tsv", sep="\t"), 1)}
     assert table["simulated"].all()
 
 
@@ -121,3 +120,11 @@ def test_figure_5_and_the_tables_from_files(results: Path) -> None:
     assert pd.read_csv(results / "table1.tsv", sep="\t")["n"].tolist() == [24, 24]
     run("table", "3", "--pairs", results / "dataset" / "pairs.tsv", "--out", results / "table3.tsv")
     assert "simulated cohort" in (results / "table3.tex").read_text()
+
+
+def test_somebody_who_is_trained_on_and_tested_is_refused(results: Path) -> None:
+    folds = pd.read_csv(results / "folds.tsv", sep="\t")
+    again = folds[(folds["fold"] == 0) & (folds["part"] == "test")].head(1).assign(part="train")
+    pd.concat([folds, again]).to_csv(results / "folds.tsv", sep="\t", index=False)
+    with pytest.raises(InputError, match=again["pair_id"].iloc[0]):
+        evaluate(results, "copy", 0)

@@ -17,7 +17,7 @@ def metrics(methods: tuple[str, ...] = ("mean", "dualglow"), simulated: bool = F
     rows = [
         {"method": method, "fold": i % 2, "pair_id": f"p{i}", "subject": f"s{i}", "group": "CN"}
         | dict.fromkeys(COLUMNS, float(i))
-        | {"data_range": 2.5, "split_hash": "abc", "simulated": simulated}
+        | {"data_range": 2.5, "split_hash": f"hash{i % 2}", "simulated": simulated}
         for method in methods
         for i in range(4)
     ]
@@ -32,10 +32,13 @@ def test_table_1_is_mean_and_sd_over_pairs() -> None:
     assert first["mae_mask_mean"] == pytest.approx(1.5)
     assert first["mae_mask_sd"] == pytest.approx(np.std([0, 1, 2, 3], ddof=1))
     assert table.cells.loc[0, "PSNR (dB), brain"] == "1.50 ± 1.29"
+    assert first["split_hash"] == "hash0,hash1"
     assert "2.5 SUVR" in table.caption
 
 
-@pytest.mark.parametrize(("column", "message"), [("split_hash", "different splits"), ("data_range", "different data")])
+@pytest.mark.parametrize(
+    ("column", "message"), [("split_hash", "fold 1 differ in split_hash"), ("data_range", "differ in data_range")]
+)
 def test_table_1_refuses_what_cannot_be_compared(column: str, message: str) -> None:
     mixed = metrics()
     mixed[column] = mixed[column].astype(object)

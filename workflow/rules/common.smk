@@ -3,7 +3,6 @@ import json
 import pandas as pd
 from functools import cache
 from pathlib import Path
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate as validate_table
 
 from dualglow.preprocess import derivatives
@@ -52,16 +51,15 @@ def raw(column):
 
 
 def download(wildcards):
-    """The folder to scan, or one line that says what is missing."""
+    """Nothing, as the download is read in place; if it is not there, a missing input that says what to do."""
     root = Path(config["cohort"]["root"])
-    if (
-        not root.is_dir()
-        and not Path(config["results"], "cohort", "scans.tsv").exists()
-    ):
-        raise WorkflowError(
-            f"cohort.root is {root}, but there is no such folder. Set it to your unzipped download or BIDS dataset."
-        )
-    return []
+    if root.is_dir() or Path(config["results"], "cohort", "scans.tsv").exists():
+        return []
+    return f"{root} (no such folder: set cohort.root to your unzipped download or BIDS dataset)"
+
+
+def model_options(wildcards):
+    return flags(config["models"][wildcards.method])
 
 
 def flags(options):

@@ -40,8 +40,8 @@ rule table2:
 rule table3:
     """Demographics of the packed pairs."""
     input:
-        rules.pack.output.pairs,
         rules.pack.output.grid,
+        pairs=rules.pack.output.pairs,
     output:
         tsv=report(
             "<results>/tables/table3.tsv",
@@ -52,7 +52,7 @@ rule table3:
     log:
         "<logs>/table3.log",
     shell:
-        "dualglow table 3 --pairs {input[0]} --out {output.tsv} &> {log}"
+        "dualglow table 3 --pairs {input.pairs} --out {output.tsv} &> {log}"
 
 
 rule figure4:

@@ -3,10 +3,6 @@ MODEL = "<results>/models/{method}/fold-{fold}"
 SYNTHESIS = "<results>/synthesis/{method}/fold-{fold}"
 
 
-def model_options(wildcards):
-    return flags(config["models"][wildcards.method])
-
-
 rule train:
     """Train one method on one fold; an interrupted training goes on where it stopped."""
     input:
