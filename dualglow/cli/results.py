@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from dualglow.cli import paper as paper  # registers `table` and `figure`
 from dualglow.cli.app import app
 
 DatasetDir = Annotated[Path, typer.Option("--dataset", help="Folder that `dualglow pack` wrote.")]

@@ -55,9 +55,9 @@ def _mark_best(axes: Axes, epoch: int) -> None:
 def _ignore_the_first_plunge(axes: Axes, values: pd.DataFrame) -> None:
     """Let the axis show the later epochs: a flow's first ones may be tens of bits above the rest."""
     finite = values[np.isfinite(values).all(axis=1)].to_numpy(dtype=float)
-    if len(finite) < 10:
+    if len(finite) < 4:
         return
-    low, high = finite.min(), finite[len(finite) // 5 :].max()
+    low, high = finite.min(), finite[max(1, len(finite) // 5) :].max()
     if finite.max() > high + 2 * (high - low):
         axes.set_ylim(low - 0.05 * (high - low), high + 0.4 * (high - low))
         axes.annotate("first epochs off the scale", (0.02, 0.97), xycoords="axes fraction", va="top", fontsize=7)

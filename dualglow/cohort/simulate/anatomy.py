@@ -9,7 +9,7 @@ from nibabel.nifti1 import Nifti1Image
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dualglow.atlases import PONS_Z, atlas
+from dualglow.atlases import atlas
 
 Array = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ class Template:
 
     white, csf: log-odds against grey matter inside the brain; depth: mm outside the brain's surface (negative
     inside); skin: mm outside the head's surface; labels: Neuromorphometrics; regions: the nearest grey-matter label of
-    every voxel; stem: share of brain stem; pons: share of pons.
+    every voxel; stem: share of brain stem.
     """
 
     affine: NDArray[np.float64]

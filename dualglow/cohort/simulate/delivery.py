@@ -32,7 +32,7 @@ demonstrations; results on them say nothing about Alzheimer's disease. Site 900 
   - `pet_noiseless.nii.gz`: FDG uptake after the scanner's blur, without noise; healthy grey matter is about 1 before it
   - `pose.json`: `t1_from_pet`, 4×4, takes PET world coordinates (first frame) to T1 world coordinates (RAS+, mm);
     `motion`: the head's pose in each PET frame relative to the first
-  - `mni_to_t1.nii.gz`: on a 4 mm MNI152 grid, the T1 world coordinates (x, y, z on the fourth axis) of each voxel centre
+  - `mni_to_t1.nii.gz`: on a 4 mm MNI152 grid, each voxel centre's T1 world coordinates (x, y, z on the fourth axis)
   - `subject.json`: group, sex, age, severity (0 healthy, 1 typical AD), volumes in ml, the scans
 - `truth/expected_pairs.tsv`, `truth/expected_exclusions.tsv`: what scanning and pairing must find.
 """

@@ -110,7 +110,7 @@ def head(anatomy: Body, points: Array, grid: Grid, scalp: float) -> Head:
     offset = base.affine[:3, 3].astype(np.float32).reshape(3, 1, 1, 1)
     voxels = (points - offset) / np.float32(SPACING)
 
-    def sample(data: Array, order: int = 1) -> Array:
+    def sample(data: NDArray, order: int = 1) -> NDArray:
         return ndimage.map_coordinates(data, voxels, order=order, mode="nearest")
 
     depth = sample(base.depth)
@@ -126,9 +126,9 @@ def head(anatomy: Body, points: Array, grid: Grid, scalp: float) -> Head:
 
 def _brain(white: Array, csf: Array) -> tuple[Array, Array, Array]:
     """Softmax of the log-odds against grey matter."""
-    white, csf = np.exp(np.float32(SHARPNESS) * white), np.exp(np.float32(SHARPNESS) * csf)
-    total = 1 + white + csf
-    return 1 / total, white / total, csf / total
+    odds_white, odds_csf = np.exp(np.float32(SHARPNESS) * white), np.exp(np.float32(SHARPNESS) * csf)
+    total = 1 + odds_white + odds_csf
+    return np.float32(1) / total, odds_white / total, odds_csf / total
 
 
 def _outer(depth: Array, skin: Array, scalp: float) -> dict[str, Array]:

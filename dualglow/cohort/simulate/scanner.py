@@ -112,7 +112,7 @@ def dynamic(
     poses: list[NDArray[np.float64]],
     rng: np.random.Generator,
 ) -> list[Array]:
-    """Six 5-minute frames: uptake rises by 3 % per frame, the noise is √6 of the mean's, the head moves as in `poses`."""
+    """Six 5-minute frames: uptake rises by 3 % per frame, noise is √6 of the mean's, the head moves as in `poses`."""
     voxel, frames = float(grid.affine[0, 0]), []
     for index, pose in enumerate(poses):
         clean = seen_by(truth, of, grid, t1_from_pet @ np.linalg.inv(pose)) * np.float32(1 + FRAME_RISE * index)

@@ -18,7 +18,7 @@ SQUARINGS = 5
 CALIBRATIONS = 3
 # Smooth noise of the velocity: kernel (mm, sigma) and size (mm, root mean square).
 SCALES = ((6.0, 0.6), (10.0, 1.1), (18.0, 1.5), (32.0, 2.0))
-ATROPHY_LIMITS = (-0.9, 0.85)  # log volume ratio that one smooth field can still reach without folds
+ATROPHY_LIMITS = (-0.9, 1.0)  # log volume ratio that one smooth field can still reach without folds
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def individual_velocity(rng: np.random.Generator) -> Field:
 def atrophy_velocity(log_ratios: dict[str, float]) -> Field:
     """Velocity that changes the volume of `ventricles` and `hippocampus` by the wanted log ratios.
 
-    The field is the gradient of a potential whose Laplacian is the wanted log change; the sulcal fluid takes up what the
-    regions give or need. One pass falls short of large changes, so that the sizes are corrected by what it reached.
+    The field is the gradient of a potential whose Laplacian is the wanted log change; the sulcal fluid takes up what
+    the regions give or need. One pass falls short of large changes, so that sizes are corrected by what it reached.
     """
     parts = _unit_fields()
     wanted = {name: float(np.clip(log_ratios[name], *ATROPHY_LIMITS)) for name in parts}

@@ -59,7 +59,7 @@ class Truth:
 
 
 def make_person(person: Person, seed: int, voxel: float) -> tuple[list[Scan], Truth]:
-    """Simulate a person's scans with cubic voxels of `voxel` mm; the same seed gives the same bits, alone or in company."""
+    """Simulate a person's scans with cubic voxels of `voxel` mm; the same seed gives the same bits, alone or not."""
     _, shape_seed, uptake_seed, t1_seed, pet_seed = person_seed(seed, person.number).spawn(5)
     anatomy = body(person, np.random.default_rng(shape_seed))
     t1_rng, pet_rng = np.random.default_rng(t1_seed), np.random.default_rng(pet_seed)
