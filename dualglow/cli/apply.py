@@ -17,7 +17,9 @@ def apply(
     sex: Annotated[str | None, Option(help="F or M, for a model that uses it.")] = None,
     samples: Annotated[int, Option(help="Samples for the standard deviation.", min=2)] = 16,
     temperature: Annotated[float, Option(help="Of the samples.", min=0)] = 0.7,
-    preset: Annotated[str, Option(help="Preprocessing: default or fast; use what the model was trained with.")] = "default",
+    preset: Annotated[
+        str, Option(help="Preprocessing: default or fast; use what the model was trained with.")
+    ] = "default",
     engine: Annotated[str, Option(help="Where ANTs' programs come from: auto, native or wheel.")] = "auto",
     seed: Annotated[int, Option(help="Of registration and samples.")] = 1,
 ) -> None:

@@ -169,7 +169,7 @@ def _consort(records: "list[Scan]", pairs: "list[Pair]", left_out: "list[Exclusi
     _show(f"{len(pairs)} pairs of {len({p.subject for p in pairs})} people", lines)
     if len(levels) > 1:
         print(
-            f"Mind that the pairs mix {len(levels)} PET levels, whose resolution differs: see pet_level in pairs.tsv."
+            f"Mind that the pairs mix {len(levels)} PET levels, which are not processed alike: see pet_level in pairs.tsv."
         )
 
 

@@ -173,3 +173,31 @@ def pack(
     from dualglow.preprocess.pack import pack as run
 
     run(pairs, derivatives, out, reference, simulated)
+
+
+@app.command()
+def qc(
+    pair: Annotated[str, typer.Option(help="pair_id, for the title.")],
+    t1: Annotated[Path, typer.Option(help="Bias-corrected T1.")],
+    gm: Annotated[Path, typer.Option(help="Grey matter in T1 space.")],
+    wm: Annotated[Path, typer.Option(help="White matter in T1 space.")],
+    mask: Annotated[Path, typer.Option(help="Brain mask in T1 space.")],
+    t1_pet: Annotated[Path, typer.Option(help="PET in T1 space, SUVR.")],
+    mni_t1: Annotated[Path, typer.Option(help="T1, MNI152 1.5 mm.")],
+    mni_mask: Annotated[Path, typer.Option(help="Brain mask, MNI152 1.5 mm.")],
+    mni_pet: Annotated[Path, typer.Option(help="PET, MNI152 1.5 mm, SUVR.")],
+    warp: Annotated[Path, typer.Option(help="Warp of normalise.")],
+    coregistration: Annotated[Path, typer.Option(help="JSON of coregister.")],
+    suvr_qc: Annotated[Path, typer.Option(help="JSON of resample.")],
+    picture: Annotated[Path, typer.Option(help="Output: PNG, 1560 pixels wide.")],
+    metrics: Annotated[Path, typer.Option(help="Output: JSON with all numbers and flags.")],
+) -> None:
+    """Measure one pair's preprocessing, flag what is unusual and draw it.
+
+    Inputs: the derivatives of a pair. Outputs: a picture with four rows; numbers. Units: ml, mm, degrees, SUVR.
+    Example: see `workflow/rules/preprocess.smk`.
+    """
+    from dualglow.preprocess.qc import QcInputs, quality
+
+    inputs = QcInputs(t1, gm, wm, mask, t1_pet, mni_t1, mni_mask, mni_pet, warp, coregistration, suvr_qc)
+    quality(inputs, pair, picture, metrics)

@@ -213,7 +213,9 @@ def _checked(scan: Scan, image: Image | None) -> Scan:
 
 def _strange(path: Path, root: Path) -> Scan:
     """Record an image file in a scan's folder whose name does not follow the grammar."""
-    scan = Scan(path.relative_to(root).as_posix(), subject_id(_ptid(path)), OTHER, _folder(str(path)), paths=(str(path),))
+    scan = Scan(
+        path.relative_to(root).as_posix(), subject_id(_ptid(path)), OTHER, _folder(str(path)), paths=(str(path),)
+    )
     return scan.excluded("name_unknown", f"{path.name} is not named as IDA names images, so its image ID is unknown")
 
 

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dualglow.errors import InputError
 from dualglow.evaluation.ageing import STAGES
+from dualglow.figures.slices import bare, mark_sides, planes, top_of_scale, voxel_of_point
 from dualglow.figures.style import STAGE_COLOURS, method_name, paper_style, titled
-
-POINT_MM = (4.0, -46.0, 28.0)
-"""Where the three planes cross, MNI152 RAS+ mm: the right posterior cingulate, first to lose uptake in AD."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +68,22 @@ def montage(people: list[Person], affine: np.ndarray, method: str, simulated: bo
         From left to right; all on the grid of `affine` (4 x 4, voxel → MNI152 RAS+ mm).
     """
     rows = _rows(people, method)
-    index = _voxel(affine, people[0].mri.shape)
+    index = voxel_of_point(affine, people[0].mri.shape)
     tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.035, wspace=0.01, hspace=0.01)
     with paper_style():
         figure = Figure(figsize=(3.2 * len(people) + 1.1, 1.42 * len(rows) + 0.75), layout=tight)
         grid = figure.subplots(len(rows), len(people), squeeze=False)
         for line, row in zip(grid, rows, strict=True):
             for axes, person in zip(line, people, strict=True):
-                planes = np.ma.masked_equal(_planes(row.image(person), index), 0)
-                shown = axes.imshow(planes, cmap=row.cmap, vmin=0, vmax=row.top, origin="lower")
-                _bare(axes)
+                cut = np.ma.masked_equal(planes(row.image(person), index), 0)
+                shown = axes.imshow(cut, cmap=row.cmap, vmin=0, vmax=row.top, origin="lower")
+                bare(axes)
             line[0].set_ylabel(row.name)
             bar = figure.colorbar(shown, ax=list(line), aspect=14, pad=0.01, shrink=0.92)
             bar.set_label(row.unit)
         for axes, person in zip(grid[0], people, strict=True):
             axes.set_title(person.label, fontsize=9)
-            _mark_sides(axes, people[0].mri.shape)
+            mark_sides(axes, people[0].mri.shape)
         x, y, z = affine[:3, :3] @ index + affine[:3, 3]
         where = f"axial z = {z:.0f}, coronal y = {y:.0f}, sagittal x = {x:.0f} mm (MNI152); L is left"
         figure.supxlabel(where, fontsize=8.5)
@@ -107,55 +104,19 @@ def _rows(people: list[Person], method: str) -> list[_Row]:
     def error(person: Person) -> np.ndarray:
         return np.abs(person.real - person.synthetic)
 
-    uptake = _top([person.real for person in people], 99.9)
+    uptake = top_of_scale([person.real for person in people], 99.9)
     rows = [
         _Row("T1 MRI", lambda person: person.mri, "gray", 1.0, "intensity"),
         _Row("Real PET", lambda person: person.real, "hot", uptake, "SUVR"),
         _Row(f"Synthetic PET\n{method_name(method)}", lambda person: person.synthetic, "hot", uptake, "SUVR"),
-        _Row("|Difference|", error, "magma", _top([error(person) for person in people], 99.5), "SUVR"),
+        _Row("|Difference|", error, "magma", top_of_scale([error(person) for person in people], 99.5), "SUVR"),
     ]
     deviations = [person.sd for person in people if person.sd is not None]
     if len(deviations) == len(people):
-        rows.append(_Row("Standard\ndeviation", _sd, "viridis", _top(deviations, 99.9), "SUVR"))
+        rows.append(_Row("Standard\ndeviation", _sd, "viridis", top_of_scale(deviations, 99.9), "SUVR"))
     return rows
 
 
 def _sd(person: Person) -> np.ndarray:
     assert person.sd is not None
     return person.sd
-
-
-def _top(volumes: list[np.ndarray], percentile: float) -> float:
-    values = np.concatenate([volume[volume > 0] for volume in volumes])
-    return float(np.percentile(values, percentile)) if len(values) else 1.0
-
-
-def _voxel(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    index = np.rint(np.linalg.inv(affine) @ np.array([*POINT_MM, 1.0]))[:3].astype(int)
-    return np.clip(index, 0, np.array(shape) - 1)
-
-
-def _planes(volume: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Axial (x right), coronal (x right) and sagittal (y right) planes beside each other, centred in height."""
-    x, y, z = index
-    planes = [volume[:, :, z].T, volume[:, y, :].T, volume[x, :, :].T]
-    height = max(plane.shape[0] for plane in planes)
-    return np.hstack([_centred(np.asarray(plane, float), height) for plane in planes])
-
-
-def _centred(plane: np.ndarray, height: int) -> np.ndarray:
-    below = (height - plane.shape[0]) // 2
-    return np.pad(plane, ((below, height - plane.shape[0] - below), (0, 0)))
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_facecolor("black")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-
-
-def _mark_sides(axes: Axes, shape: tuple[int, ...]) -> None:
-    """L and R at the feet of the axial plane, which is shape[0] voxels wide and shape[1] high."""
-    for x, side, align in ((2, "L", "left"), (shape[0] - 3, "R", "right")):
-        axes.text(x, shape[1] - 4, side, color="white", fontsize=8, ha=align, va="top")

@@ -85,11 +85,14 @@ def save_figure(figure: Figure, drawn: pd.DataFrame, stem: Path) -> list[Path]:
     """Write `<stem>.pdf`, `<stem>.png` (at most 1600 pixels a side, 300 dpi) and `<stem>.tsv`, the numbers drawn."""
     stem = stem.with_name(stem.name.removesuffix(".pdf").removesuffix(".png"))
     paths = [stem.with_name(stem.name + ending) for ending in (".pdf", ".png", ".tsv")]
-    dpi = min(300, MAX_PIXELS / max(figure.get_size_inches()))
-    with paper_style():
-        with written(paths[0]) as part:
-            figure.savefig(part, metadata={"CreationDate": None})
-        with written(paths[1]) as part:
-            figure.savefig(part, dpi=dpi)
+    with paper_style(), written(paths[0]) as part:
+        figure.savefig(part, metadata={"CreationDate": None})
+    save_picture(figure, paths[1])
     write_table(drawn, paths[2])
     return paths
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a PNG of at most 1600 pixels a side and 300 dpi."""
+    with paper_style(), written(path) as part:
+        figure.savefig(part, dpi=min(300, MAX_PIXELS / max(figure.get_size_inches())))

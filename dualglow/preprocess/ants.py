@@ -45,7 +45,9 @@ def use_engine(engine: str) -> str:
     if engine != "wheel" and _native_present():
         return "native"
     if engine == "native":
-        raise ConfigError(f"engine native: {', '.join(PROGRAMS)} are not all on PATH. Install ANTs or use engine wheel.")
+        raise ConfigError(
+            f"engine native: {', '.join(PROGRAMS)} are not all on PATH. Install ANTs or use engine wheel."
+        )
     folder = str(_wheel_folder())
     if not os.environ["PATH"].startswith(folder):
         os.environ["PATH"] = folder + os.pathsep + os.environ["PATH"]

@@ -93,7 +93,9 @@ def _bias_corrected(head: Nifti1Image, carried: np.ndarray, preset: Preset, fold
     from nipype.interfaces.ants import N4BiasFieldCorrection
 
     near = widened(carried, head.affine, _SYN_MARGIN_MM)
-    crop, near_crop = (cropped(with_affine(part, head.affine), near, _CROP_MARGIN_MM) for part in (np.asarray(head.dataobj), near))
+    crop, near_crop = (
+        cropped(with_affine(part, head.affine), near, _CROP_MARGIN_MM) for part in (np.asarray(head.dataobj), near)
+    )
     data, affine = np.maximum(np.asarray(crop.dataobj), 0), crop.affine
     inside = (np.asarray(near_crop.dataobj) > 0) & (data > 0)
     interface = N4BiasFieldCorrection(

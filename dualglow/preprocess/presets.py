@@ -47,9 +47,9 @@ PRESETS = {
         ),
         Preset(
             name="fast",
-            template_mm=3,
-            affine=Levels((60, 20), (3, 2), (2, 1)),
-            syn=Levels((20, 10), (2, 1), (1, 0)),
+            template_mm=4,
+            affine=Levels((60, 30), (2, 1), (1, 0)),
+            syn=Levels((20, 8), (2, 1), (1, 0)),
             n4_iterations=(30, 20),
             n4_shrink=3,
             tissue_classes=3,

@@ -79,7 +79,9 @@ def _priors(target: Path, affine: Path, inverse_warp: Path, folder: Path) -> np.
     maps = {"GM": gm * inside, "WM": wm * inside, "CSF": np.clip(inside - gm - wm, 0, 1)}
     steps = to_t1_steps(affine, inverse_warp)
     carried = [
-        resample(scratch(maps[name], mask.affine, folder / f"template_{name}.nii"), target, steps, folder / f"{name}.nii")
+        resample(
+            scratch(maps[name], mask.affine, folder / f"template_{name}.nii"), target, steps, folder / f"{name}.nii"
+        )
         for name in TISSUES
     ]
     priors = np.clip(np.stack(carried), 0, 1)

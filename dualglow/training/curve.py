@@ -58,9 +58,11 @@ def _ignore_the_first_plunge(axes: Axes, values: pd.DataFrame) -> None:
     if len(finite) < 4:
         return
     low, high = finite.min(), finite[max(1, len(finite) // 5) :].max()
-    if finite.max() > high + 2 * (high - low):
+    if finite.max() > high + 4 * (high - low):
         axes.set_ylim(low - 0.05 * (high - low), high + 0.4 * (high - low))
-        axes.annotate("first epochs off the scale", (0.02, 0.97), xycoords="axes fraction", va="top", fontsize=7)
+        axes.annotate(
+            "first epochs off the scale", (0.5, 0.97), xycoords="axes fraction", ha="center", va="top", fontsize=7
+        )
 
 
 def _tidy(axes: Axes) -> None:

@@ -57,7 +57,15 @@ class IdaTree:
         return paths
 
     def path(
-        self, number: int, subject: str, day: str, description: str, modality: str, leaf: str, frame: str, extension: str
+        self,
+        number: int,
+        subject: str,
+        day: str,
+        description: str,
+        modality: str,
+        leaf: str,
+        frame: str,
+        extension: str,
     ) -> Path:
         name = re.sub(r"[ /;*()<>:]", "_", description)
         month, dom, year = re.fullmatch(r"(\d+)/(\d+)/(\d+)", day or "1/1/2000").groups()

@@ -28,7 +28,19 @@ def test_a_pair_of_scans_of_both_leaf_generations(ida: Any) -> None:
     ida.write_csv()
     scans = by_id(read_ida(ida.root))
     assert scans["I40817"] == Scan(
-        "I40817", "002_S_1018", "MRI", SCALED, "scaled", "", date(2006, 11, 29), "csv", "bl", "CN", "F", 75.0, (str(t1[0]),)
+        "I40817",
+        "002_S_1018",
+        "MRI",
+        SCALED,
+        "scaled",
+        "",
+        date(2006, 11, 29),
+        "csv",
+        "bl",
+        "CN",
+        "F",
+        75.0,
+        (str(t1[0]),),
     )
     assert scans["I1149014"] == Scan(
         "I1149014", "002_S_1018", "PET", UNIFORM, "coregiso", "FDG", date(2006, 12, 9), "csv", "m06", "AD", "M", 71.0,
@@ -173,7 +185,7 @@ def test_other_csvs_beside_the_collection_are_passed_over(ida: Any) -> None:
 )
 def test_a_wrong_cell_is_named_by_line(ida: Any, column: str, value: str, message: str) -> None:
     ida.add(1, "002_S_0001", "8/10/2021", SCALED)
-    ida.add(2, "002_S_0001", "8/10/2021", UNIFORM, **{column: value})if column != "Acq Date" else ida.add(
+    ida.add(2, "002_S_0001", "8/10/2021", UNIFORM, **{column: value}) if column != "Acq Date" else ida.add(
         2, "002_S_0001", "8/10/2021", UNIFORM
     )
     ida.rows[1][column] = value

@@ -27,7 +27,21 @@ from dualglow.files import write_table
 
 def test_tables_keep_every_field(tmp_path: Path) -> None:
     scans = [
-        Scan("I1", "002_S_0001", "MRI", "MPRAGE", "original", "", date(2006, 1, 2), "csv", "2", "CN", "F", 75.3833, ("a",)),
+        Scan(
+            "I1",
+            "002_S_0001",
+            "MRI",
+            "MPRAGE",
+            "original",
+            "",
+            date(2006, 1, 2),
+            "csv",
+            "2",
+            "CN",
+            "F",
+            75.3833,
+            ("a",),
+        ),
         Scan("2", "12", "PET", "x; [y], z", "raw", "FDG", None, "", "", "", "", None, ("a b", "c,d"), "no_date", "why"),
     ]
     write_table(scans_to_table(scans), tmp_path / "scans.tsv")
@@ -55,7 +69,9 @@ def test_a_path_with_the_separator_is_refused() -> None:
         scans_to_table([Scan("I1", "s", "MRI", paths=("a;b",))])
 
 
-@pytest.mark.parametrize("text", ["8/10/2021", "08/10/2021", "8/10/21", "2021-08-10", "2021-08-10T09:30:00", "20210810"])
+@pytest.mark.parametrize(
+    "text", ["8/10/2021", "08/10/2021", "8/10/21", "2021-08-10", "2021-08-10T09:30:00", "20210810"]
+)
 def test_dates(text: str) -> None:
     assert parse_date(text) == date(2021, 8, 10)
 
@@ -68,7 +84,14 @@ def test_not_dates(text: str) -> None:
 
 def test_missing_values() -> None:
     assert parse_date(" n/a ") is None
-    assert [parse_age(text) for text in ("75.38", "89+", "0", "150", "", "n/a")] == [75.38, 89.0, None, None, None, None]
+    assert [parse_age(text) for text in ("75.38", "89+", "0", "150", "", "n/a")] == [
+        75.38,
+        89.0,
+        None,
+        None,
+        None,
+        None,
+    ]
     assert [parse_sex(text) for text in ("F", "male", "X", "Female ")] == ["F", "M", "", "F"]
     assert [parse_group(text) for text in ("emci", "Dementia", "Patient", "")] == ["EMCI", "AD", "", ""]
 
@@ -97,7 +120,12 @@ def test_fdg_levels(description: str, level: str | None) -> None:
 
 
 def test_other_tracers_are_named() -> None:
-    names = ["AV45 Co-registered, Averaged", "ADNI Brain PET: Raw AV-1451", "Florbetapir PET", "Co-registered, Averaged"]
+    names = [
+        "AV45 Co-registered, Averaged",
+        "ADNI Brain PET: Raw AV-1451",
+        "Florbetapir PET",
+        "Co-registered, Averaged",
+    ]
     assert [other_tracer(name) for name in names] == ["AV45", "AV1451", "FLORBETAPIR", ""]
 
 
