@@ -168,9 +168,7 @@ def _consort(records: "list[Scan]", pairs: "list[Pair]", left_out: "list[Exclusi
     lines += [("pairs", f"PET level {level}", str(count)) for level, count in sorted(levels.items())]
     _show(f"{len(pairs)} pairs of {len({p.subject for p in pairs})} people", lines)
     if len(levels) > 1:
-        print(
-            f"Mind that the pairs mix {len(levels)} PET levels, which are not processed alike: see pet_level in pairs.tsv."
-        )
+        print(f"Mind that the pairs mix {len(levels)} PET levels, processed differently: see pet_level in pairs.tsv.")
 
 
 def _show(title: str, lines: Iterable[tuple[str, ...]], header: tuple[str, ...] = ("", "", "count")) -> None:

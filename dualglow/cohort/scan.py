@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from nibabel.arrayproxy import ArrayProxy
 
 from dualglow.errors import InputError
 from dualglow.files import read_table
@@ -193,10 +194,10 @@ def header_problem(path: Path) -> str:
     try:
         size = path.stat().st_size
         image = nib.load(path)
-        if not isinstance(image, nib.Nifti1Image):
+        voxels = image.dataobj if isinstance(image, nib.Nifti1Image) else None
+        if not isinstance(voxels, ArrayProxy):  # it knows shape, type and offset; nothing is read
             return f"{path.name} is not a NIfTI image"
-        voxels = image.dataobj  # a proxy: shape, type and offset, nothing is read
-        shape = image.shape
+        shape = voxels.shape
         needed = voxels.offset + int(np.prod(shape, dtype=np.int64)) * voxels.dtype.itemsize
     except (
         Exception

@@ -2,7 +2,7 @@
 
 import json
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from dualglow.cohort.pairing import pair_scans
 from dualglow.cohort.scan import Scan
 from dualglow.errors import InputError
 
+if TYPE_CHECKING:
+    from tests.cohort.conftest import BidsTree
+
 FDG = {"TracerName": "FDG"}
 
 
@@ -18,7 +21,7 @@ def by_id(scans: list[Scan]) -> dict[str, Scan]:
     return {scan.scan_id: scan for scan in scans}
 
 
-def test_clinica_layout(bids: Any) -> None:
+def test_clinica_layout(bids: "BidsTree") -> None:
     bids.add("sub-ADNI002S0295_ses-M000_T1w")
     path = bids.add("sub-ADNI002S0295_ses-M000_trc-18FFDG_rec-coregiso_pet")
     bids.table("participants.tsv", "participant_id sex age_bl diagnosis_sc", "sub-ADNI002S0295 M 84.8 EMCI")
@@ -33,8 +36,8 @@ def test_clinica_layout(bids: Any) -> None:
     assert t1.modality == "MRI"
     name = "sub-ADNI002S0295_ses-M000_trc-18FFDG_rec-coregiso_pet"
     assert pet == Scan(
-        name, "ADNI002S0295", "PET", "trc-18FFDG_rec-coregiso_pet", "coregiso", "FDG", date(2006, 4, 18), "sessions.tsv",
-        "M000", "EMCI", "M", 84.8, (str(path),),
+        name, "ADNI002S0295", "PET", "trc-18FFDG_rec-coregiso_pet", "coregiso", "FDG", date(2006, 4, 18),
+        "sessions.tsv", "M000", "EMCI", "M", 84.8, (str(path),),
     )  # fmt: skip
 
 
@@ -55,13 +58,13 @@ def test_clinica_layout(bids: Any) -> None:
         ("sub-1_FLAIR", None, "not_t1"),
     ],
 )
-def test_tracer_and_suffix(bids: Any, name: str, sidecar: dict | None, reason: str) -> None:
+def test_tracer_and_suffix(bids: "BidsTree", name: str, sidecar: dict | None, reason: str) -> None:
     bids.add(name, sidecar)
     (scan,) = read_bids(bids.root)
     assert scan.reason == reason
 
 
-def test_dates_in_order_of_trust(bids: Any) -> None:
+def test_dates_in_order_of_trust(bids: "BidsTree") -> None:
     acquired = {"AcquisitionDateTime": "1900-02-02T10:00:00"}
     for session in ("a", "b", "c", "M012", "d"):
         bids.add(f"sub-1_ses-{session}_T1w", acquired if session in "ab" else None)
@@ -86,7 +89,7 @@ def test_months() -> None:
     assert [months(label) for label in ("M012", "m06", "bl", "M0", "1", "MR")] == [12, 6, 0, 0, None, None]
 
 
-def test_pairs_by_month_and_by_session_label(bids: Any) -> None:
+def test_pairs_by_month_and_by_session_label(bids: "BidsTree") -> None:
     for name in ("sub-1_ses-M006_T1w", "sub-1_ses-M012_trc-FDG_pet", "sub-2_ses-x_T1w", "sub-2_ses-x_trc-FDG_pet"):
         bids.add(name)
     for name in ("sub-3_T1w", "sub-3_trc-FDG_pet", "sub-4_ses-x_T1w", "sub-4_ses-y_trc-FDG_pet"):
@@ -102,7 +105,7 @@ def test_pairs_by_month_and_by_session_label(bids: Any) -> None:
     assert "no comparable date" in exclusions[0].detail
 
 
-def test_sidecars_are_inherited_the_nearest_winning(bids: Any) -> None:
+def test_sidecars_are_inherited_the_nearest_winning(bids: "BidsTree") -> None:
     bids.add("sub-1_ses-a_pet", {"AcquisitionDate": "2020-01-02"})
     bids.add("sub-2_ses-a_pet")
     (bids.root / "pet.json").write_text(json.dumps({"TracerName": "FDG", "AcquisitionDate": "2001-01-01"}))
@@ -112,7 +115,7 @@ def test_sidecars_are_inherited_the_nearest_winning(bids: Any) -> None:
     assert (second.reason, second.date) == ("wrong_tracer", date(2001, 1, 1))
 
 
-def test_runs_of_one_session(bids: Any) -> None:
+def test_runs_of_one_session(bids: "BidsTree") -> None:
     for name in ("sub-1_ses-a_run-10_T1w", "sub-1_ses-a_run-2_T1w", "sub-1_ses-a_trc-FDG_pet"):
         bids.add(name)
     pairs, exclusions = pair_scans(read_bids(bids.root))
@@ -128,14 +131,14 @@ def test_runs_of_one_session(bids: Any) -> None:
         ("age gender DX", "n/a n/a n/a", (None, "", "")),
     ],
 )
-def test_participants(bids: Any, header: str, row: str, expected: tuple) -> None:
+def test_participants(bids: "BidsTree", header: str, row: str, expected: tuple) -> None:
     bids.add("sub-01_T1w")
     bids.table("participants.tsv", f"participant_id {header}", f"sub-01 {row}")
     (scan,) = read_bids(bids.root)
     assert (scan.subject, scan.age, scan.sex, scan.group) == ("01", *expected)
 
 
-def test_derivatives_and_damaged_files(bids: Any) -> None:
+def test_derivatives_and_damaged_files(bids: "BidsTree") -> None:
     bids.add("sub-1_T1w").write_bytes(b"")
     bids.add("sub-1_trc-FDG_pet", {}).with_name("sub-1_trc-FDG_pet.json").write_text("{")
     for folder in ("derivatives", "sourcedata"):
@@ -146,7 +149,7 @@ def test_derivatives_and_damaged_files(bids: Any) -> None:
     assert "is not JSON" in scans[1].detail
 
 
-def test_mistakes_are_named(bids: Any) -> None:
+def test_mistakes_are_named(bids: "BidsTree") -> None:
     with pytest.raises(InputError, match="no sub-"):
         read_bids(bids.root)
     with pytest.raises(InputError, match="no such folder"):

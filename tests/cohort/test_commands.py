@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 
 from dualglow.cli import main
 from dualglow.cohort.scan import PAIR_COLUMNS, SCAN_COLUMNS
+
+if TYPE_CHECKING:
+    from tests.cohort.conftest import BidsTree, IdaTree
 
 SCALED = "MPR; GradWarp; B1 Correction; N3; Scaled"
 EXCLUSION_COLUMNS = ["scan_id", "subject", "modality", "description", "stage", "reason", "detail"]
@@ -28,7 +31,7 @@ def _argv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["dualglow"])
 
 
-def fill(ida: Any, people: int) -> None:
+def fill(ida: "IdaTree", people: int) -> None:
     for n in range(people):
         ida.add(2 * n, f"900_S_9{n:03d}", "1/02/2006", SCALED, Group=["CN", "AD"][n % 2])
         ida.add(2 * n + 1, f"900_S_9{n:03d}", "2/02/2006", "Co-registered, Averaged", Group=["CN", "AD"][n % 2])
@@ -36,7 +39,7 @@ def fill(ida: Any, people: int) -> None:
     ida.write_csv()
 
 
-def test_scan_pair_split(ida: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scan_pair_split(ida: "IdaTree", tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(ida, 6)
     scans, pairs, exclusions, folds = (tmp_path / "out" / f"{n}.tsv" for n in ("scans", "pairs", "exclusions", "folds"))
     run("scan", ida.root, "--out", scans)
@@ -53,13 +56,13 @@ def test_scan_pair_split(ida: Any, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("source", ["auto", "bids"])
-def test_scan_of_bids(bids: Any, tmp_path: Path, source: str) -> None:
+def test_scan_of_bids(bids: "BidsTree", tmp_path: Path, source: str) -> None:
     bids.add("sub-1_T1w")
     run("scan", bids.root, "--out", tmp_path / "scans.tsv", "--source", source)
     assert len(pd.read_csv(tmp_path / "scans.tsv", sep="\t")) == 1
 
 
-def test_paths_are_as_the_root_was_given(ida: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_as_the_root_was_given(ida: "IdaTree", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(ida, 1)
     monkeypatch.chdir(tmp_path)
     run("scan", ida.root.name, "--out", "scans.tsv")
@@ -68,7 +71,7 @@ def test_paths_are_as_the_root_was_given(ida: Any, tmp_path: Path, monkeypatch: 
     assert all(Path(path).is_file() for path in paths)
 
 
-def test_mistakes_end_in_one_line(ida: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_end_in_one_line(ida: "IdaTree", tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "scans.tsv"
     for arguments, message in (
         (("scan", tmp_path / "absent", "--out", out), "dualglow scan: "),
@@ -86,7 +89,7 @@ def test_mistakes_end_in_one_line(ida: Any, tmp_path: Path, capsys: pytest.Captu
     assert not out.exists()
 
 
-def test_without_pairs_the_exclusions_are_still_written(ida: Any, tmp_path: Path) -> None:
+def test_without_pairs_the_exclusions_are_still_written(ida: "IdaTree", tmp_path: Path) -> None:
     ida.add(1, "900_S_9000", "1/02/2006", SCALED)
     ida.write_csv()
     scans, pairs, exclusions = (tmp_path / f"{name}.tsv" for name in ("scans", "pairs", "exclusions"))

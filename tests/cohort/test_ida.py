@@ -4,7 +4,7 @@ import csv
 import shutil
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from dualglow.cohort.collection import IDA_HEADER
 from dualglow.cohort.ida import is_ida, read_ida
 from dualglow.cohort.scan import Scan
 from dualglow.errors import InputError
+
+if TYPE_CHECKING:
+    from tests.cohort.conftest import IdaTree
 
 SCALED = "MPR; GradWarp; B1 Correction; N3; Scaled"
 UNIFORM = "Coreg, Avg, Std Img and Vox Siz, Uniform Resolution"
@@ -22,7 +25,7 @@ def by_id(scans: list[Scan]) -> dict[str, Scan]:
     return {scan.scan_id: scan for scan in scans}
 
 
-def test_a_pair_of_scans_of_both_leaf_generations(ida: Any) -> None:
+def test_a_pair_of_scans_of_both_leaf_generations(ida: "IdaTree") -> None:
     t1 = ida.add(40817, "002_S_1018", "11/29/2006", SCALED, leaf="S")
     pet = ida.add(1149014, "002_S_1018", "12/09/2006", UNIFORM, Visit="m06", Group="AD", Age="71", Sex="M")
     ida.write_csv()
@@ -49,7 +52,7 @@ def test_a_pair_of_scans_of_both_leaf_generations(ida: Any) -> None:
     assert is_ida(ida.root)
 
 
-def test_reasons(ida: Any) -> None:
+def test_reasons(ida: "IdaTree") -> None:
     ida.add(1, "002_S_0001", "1/02/2006", "AV45 Co-registered, Averaged")
     ida.add(2, "002_S_0001", "1/02/2006", "Sagittal 3D FLAIR")
     ida.add(3, "002_S_0001", "1/02/2006", SCALED, file=False)
@@ -84,7 +87,7 @@ def test_reasons(ida: Any) -> None:
     assert all(scan.detail for scan in scans.values() if scan.reason)
 
 
-def test_frames_are_one_scan_in_temporal_order(ida: Any) -> None:
+def test_frames_are_one_scan_in_temporal_order(ida: "IdaTree") -> None:
     paths = ida.add(13, "002_S_0001", "1/02/2006", "ADNI Brain PET: Raw FDG", frames=11)
     ida.write_csv()
     (scan,) = read_ida(ida.root)
@@ -92,13 +95,13 @@ def test_frames_are_one_scan_in_temporal_order(ida: Any) -> None:
     assert scan.usable
 
 
-def test_one_bad_frame_makes_the_scan_unreadable(ida: Any) -> None:
+def test_one_bad_frame_makes_the_scan_unreadable(ida: "IdaTree") -> None:
     ida.add(13, "002_S_0001", "1/02/2006", "Co-registered Dynamic", frames=6)[3].write_bytes(b"")
     ida.write_csv()
     assert read_ida(ida.root)[0].reason == "unreadable"
 
 
-def test_the_same_file_of_two_zips(ida: Any) -> None:
+def test_the_same_file_of_two_zips(ida: "IdaTree") -> None:
     (path,) = ida.add(1, "002_S_0001", "1/02/2006", SCALED)
     ida.write_csv()
     copy = ida.root / "zip2" / path.relative_to(ida.root)
@@ -109,7 +112,7 @@ def test_the_same_file_of_two_zips(ida: Any) -> None:
     assert read_ida(ida.root)[0].reason == "duplicate_differs"
 
 
-def test_dicom_is_said_to_be_unread(ida: Any) -> None:
+def test_dicom_is_said_to_be_unread(ida: "IdaTree") -> None:
     for path in ida.add(1, "002_S_0001", "1/02/2006", "MPRAGE", frames=3, file=False, extension="dcm"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -118,7 +121,7 @@ def test_dicom_is_said_to_be_unread(ida: Any) -> None:
     assert (scan.reason, len(scan.paths)) == ("dicom", 3)
 
 
-def test_xml_gives_decimal_age_and_stands_in_for_a_row(ida: Any) -> None:
+def test_xml_gives_decimal_age_and_stands_in_for_a_row(ida: "IdaTree") -> None:
     ida.add(1, "002_S_0001", "1/02/2006", UNIFORM)
     ida.add(2, "002_S_0001", "1/02/2006", UNIFORM, listed=False)
     ida.add(3, "002_S_0001", "", UNIFORM)
@@ -137,7 +140,7 @@ def test_xml_gives_decimal_age_and_stands_in_for_a_row(ida: Any) -> None:
 
 
 @pytest.mark.parametrize(("separator", "encoding"), [(",", "utf-8-sig"), (";", "utf-8"), ("\t", "utf-8-sig")])
-def test_csv_dialects(ida: Any, separator: str, encoding: str) -> None:
+def test_csv_dialects(ida: "IdaTree", separator: str, encoding: str) -> None:
     ida.add(1, "002_S_0001", "8/10/2021", SCALED)
     path = ida.write_csv(separator=separator, encoding=encoding)
     with path.open("ab") as stream:
@@ -146,7 +149,7 @@ def test_csv_dialects(ida: Any, separator: str, encoding: str) -> None:
     assert (scan.date, scan.description) == (date(2021, 8, 10), SCALED)
 
 
-def test_snake_case_export_without_modality(ida: Any) -> None:
+def test_snake_case_export_without_modality(ida: "IdaTree") -> None:
     ida.add(957990, "002_S_10155", "1/02/2006", UNIFORM)
     path = ida.root / "ADNI_All_Images_01Nov2024.csv"
     rows = [("002_s_10155", "2021-08-10", "Pre-processed", UNIFORM, "957990", "m12")]
@@ -160,7 +163,7 @@ def test_snake_case_export_without_modality(ida: Any) -> None:
     assert (scans["I3"].subject, scans["I3"].reason) == ("002_S_0295", "not_t1")
 
 
-def test_a_search_export_is_refused_by_name(ida: Any) -> None:
+def test_a_search_export_is_refused_by_name(ida: "IdaTree") -> None:
     ida.add(1, "002_S_0001", "8/10/2021", SCALED)
     path = ida.root / "idaSearch.csv"
     path.write_text('"Subject ID","Sex","Age","Description","Type"\n"002_S_0001","F","75","MPRAGE","Original"\n')
@@ -171,7 +174,7 @@ def test_a_search_export_is_refused_by_name(ida: Any) -> None:
         assert "found Subject ID, Sex, Age, Description, Type" in str(caught.value)
 
 
-def test_other_csvs_beside_the_collection_are_passed_over(ida: Any) -> None:
+def test_other_csvs_beside_the_collection_are_passed_over(ida: "IdaTree") -> None:
     ida.add(1, "002_S_0001", "8/10/2021", SCALED)
     ida.write_csv()
     (ida.root / "ADNIMERGE_01Jan2024.csv").write_text("RID,PTID,VISCODE,EXAMDATE\n1,002_S_0001,bl,2021-08-10\n")
@@ -183,18 +186,16 @@ def test_other_csvs_beside_the_collection_are_passed_over(ida: Any) -> None:
     ("column", "value", "message"),
     [("Acq Date", "13/05/2010", r"line 3: I2: '13/05/2010' is not a date"), ("Image Data ID", "X2", "line 3: 'X2'")],
 )
-def test_a_wrong_cell_is_named_by_line(ida: Any, column: str, value: str, message: str) -> None:
+def test_a_wrong_cell_is_named_by_line(ida: "IdaTree", column: str, value: str, message: str) -> None:
     ida.add(1, "002_S_0001", "8/10/2021", SCALED)
-    ida.add(2, "002_S_0001", "8/10/2021", UNIFORM, **{column: value}) if column != "Acq Date" else ida.add(
-        2, "002_S_0001", "8/10/2021", UNIFORM
-    )
+    ida.add(2, "002_S_0001", "8/10/2021", UNIFORM)
     ida.rows[1][column] = value
     ida.write_csv()
     with pytest.raises(InputError, match=message):
         read_ida(ida.root)
 
 
-def test_twice_listed_images(ida: Any) -> None:
+def test_twice_listed_images(ida: "IdaTree") -> None:
     ida.add(1, "002_S_0001", "8/10/2021", SCALED)
     ida.rows.append({**ida.rows[0], "Downloaded": "", "Image Data ID": " 1 "})
     ida.write_csv()
@@ -205,7 +206,7 @@ def test_twice_listed_images(ida: Any) -> None:
         read_ida(ida.root)
 
 
-def test_what_is_missing_is_said(ida: Any, tmp_path: Path) -> None:
+def test_what_is_missing_is_said(ida: "IdaTree", tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         read_ida(tmp_path / "absent")
     with pytest.raises(InputError, match="no images named as IDA names them"):
@@ -217,7 +218,7 @@ def test_what_is_missing_is_said(ida: Any, tmp_path: Path) -> None:
         read_ida(ida.root, [tmp_path / "absent.csv"])
 
 
-def test_hidden_files_truth_folders_and_link_loops_are_passed_over(ida: Any) -> None:
+def test_hidden_files_truth_folders_and_link_loops_are_passed_over(ida: "IdaTree") -> None:
     (path,) = ida.add(1, "002_S_0001", "8/10/2021", SCALED)
     ida.write_csv()
     shutil.copy(path, path.with_name("._" + path.name))

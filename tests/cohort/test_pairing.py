@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import combinations, permutations
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -18,16 +19,19 @@ from dualglow.cohort.scan import MRI, PET, Pair, Scan, pairs_to_table, read_pair
 from dualglow.errors import ConfigError, DualGlowError, InputError
 from dualglow.files import write_table
 
+if TYPE_CHECKING:
+    from tests.cohort.conftest import BidsTree, IdaTree
+
 DAY0 = date(2006, 1, 1)
 
 
-def t1(number: int, day: int, level: str = "scaled", subject: str = "002_S_0001", **more: Any) -> Scan:
+def t1(number: int, day: int, level: str = "scaled", subject: str = "002_S_0001", **more: object) -> Scan:
     return Scan(
         f"I{number}", subject, MRI, "", level, "", DAY0 + timedelta(day), "csv", paths=(f"{number}.nii",), **more
     )
 
 
-def pet(number: int, day: int, level: str = "coregiso", subject: str = "002_S_0001", **more: Any) -> Scan:
+def pet(number: int, day: int, level: str = "coregiso", subject: str = "002_S_0001", **more: object) -> Scan:
     return replace(t1(number, day, level, subject, **more), modality=PET, tracer="FDG")
 
 
@@ -35,7 +39,7 @@ def ids(pairs: list[Pair]) -> list[tuple[str, str]]:
     return [(pair.t1_id, pair.pet_id) for pair in pairs]
 
 
-def reasons(scans: list[Scan], **options: Any) -> dict[str, str]:
+def reasons(scans: list[Scan], **options: object) -> dict[str, str]:
     return {e.scan.scan_id: e.reason for e in pair_scans(scans, **options)[1]}
 
 
@@ -50,7 +54,7 @@ def test_a_pair_has_the_facts_of_its_pet() -> None:
     )  # fmt: skip
 
 
-def test_pairs_table_round_trip(tmp_path: Any) -> None:
+def test_pairs_table_round_trip(tmp_path: Path) -> None:
     pairs, _ = pair_scans([t1(1, 30), pet(2, 20), replace(t1(3, 0, subject="b"), date=None, date_source="session"),
                            replace(pet(4, 0, subject="b"), date=None, date_source="session")])  # fmt: skip
     write_table(pairs_to_table(pairs), tmp_path / "pairs.tsv")
@@ -207,7 +211,7 @@ def test_accounting_is_checked_at_run_time() -> None:
         pair_scans(labels)
 
 
-def test_no_pairs_says_what_to_download(ida: Any) -> None:
+def test_no_pairs_says_what_to_download(ida: "IdaTree") -> None:
     ida.add(1, "002_S_0001", "1/02/2006", "MPR; GradWarp; B1 Correction; N3; Scaled")
     ida.add(2, "002_S_0001", "1/02/2006", "AV45 Co-registered, Averaged")
     ida.add(3, "002_S_0001", "1/02/2006", "Coreg, Avg, Std Img and Vox Siz, Uniform 6mm Res")
@@ -222,7 +226,7 @@ def test_no_pairs_says_what_to_download(ida: Any) -> None:
         require_pairs(far, pair_scans(far)[0], 180)
 
 
-def test_both_layouts_give_the_same_pairs(ida: Any, bids: Any) -> None:
+def test_both_layouts_give_the_same_pairs(ida: "IdaTree", bids: "BidsTree") -> None:
     ida.add(1, "002_S_0001", "1/02/2006", "MPRAGE")
     ida.add(2, "002_S_0001", "1/22/2006", "Co-registered, Averaged")
     ida.write_csv()

@@ -187,7 +187,8 @@ def test_t1_ranking() -> None:
         "MPRAGE_ND",
     ]
     scans = [Scan("I1", "s", MRI, name, t1_level(name) or "") for name in best_first]
-    assert sorted(scans[::-1], key=rank) == scans
+    worst_first = scans[::-1]
+    assert sorted(worst_first, key=rank) == scans
 
 
 def damaged(folder: Path) -> dict[str, Path]:

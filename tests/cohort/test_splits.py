@@ -1,5 +1,6 @@
 """Folds: nobody in two parts, everyone somewhere, edited tables checked."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ def one_dropped(folds: pd.DataFrame) -> pd.DataFrame:
         (lambda f: f.head(0), "is empty"),
     ],
 )
-def test_edited_tables_are_checked(edit: Any, message: str) -> None:
+def test_edited_tables_are_checked(edit: Callable[[pd.DataFrame], pd.DataFrame], message: str) -> None:
     pairs = cohort({"CN": 12}, visits=2)
     folds = make_folds(pairs, "kfold", 3, 0.1, 1)
     validate_folds(folds, pairs)

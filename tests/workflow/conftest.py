@@ -1,4 +1,4 @@
-"""Running the workflow as a user does, on a made-up cohort table."""
+"""Running the workflow as a user does."""
 
 import subprocess
 import sys
@@ -13,25 +13,31 @@ ROOT = Path(__file__).parents[2]
 Snakemake = Callable[..., subprocess.CompletedProcess]
 
 
+def snakemake_command(settings: dict, *arguments: str) -> list[str]:
+    """The command line of a run with these settings on top of the defaults; its lock is its own."""
+    folder = Path(settings["results"]).parent
+    configfile = folder / "settings.yaml"
+    configfile.write_text(yaml.safe_dump(settings))
+    return [sys.executable, "-m", "snakemake", "--nolock", "--configfile", str(configfile), *arguments]
+
+
+def run_snakemake(settings: dict, *arguments: str) -> subprocess.CompletedProcess:
+    """Run `snakemake` from the repository's root and wait for it."""
+    command = snakemake_command(settings, *arguments)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> dict:
-    """A configuration that writes below tmp_path; write it with `snakemake(settings, …)`."""
+    """A configuration that reads and writes below tmp_path."""
     download = tmp_path / "download"
     download.mkdir()
     return {"results": str(tmp_path / "results"), "cohort": {"root": str(download)}}
 
 
 @pytest.fixture
-def snakemake(tmp_path: Path) -> Snakemake:
-    """Run `snakemake` from the repository's root with these settings on top of the defaults."""
-
-    def run(settings: dict, *arguments: str) -> subprocess.CompletedProcess:
-        configfile = tmp_path / "settings.yaml"
-        configfile.write_text(yaml.safe_dump(settings))
-        command = [sys.executable, "-m", "snakemake", "--nolock", "--configfile", str(configfile), *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-
-    return run
+def snakemake() -> Snakemake:
+    return run_snakemake
 
 
 def write_cohort(settings: dict, n_pairs: int) -> list[str]:

@@ -5,7 +5,7 @@ J Nucl Med); white matter takes up a quarter of grey matter (BrainWeb's FDG phan
 and thinning cortex loses more to its surroundings by blur. So the shares lost below are smaller than the published ones
 that they reach after a blur of 6.5 mm: AD against CN about −22 % in the posterior cingulate and −21 % in the precuneus,
 relative to the cerebellum (Bailly 2015, PMC4539420); per decade −6 % in the anterior cingulate, −5 % frontal, −3 %
-parietal and temporal (PMC6070529, Willis 2002, PMID 11864807). The thick cerebellar cortex, which loses less by blur, is
+parietal and temporal (PMC6070529, Willis 2002, PMID 11864807). The thick cerebellar cortex loses less by blur; it is
 lowered so that the cerebellum has its published rank. Rows marked "assumed" have no published number behind them.
 """
 
@@ -39,8 +39,8 @@ class Region:
 
 # The first row whose fragment is in the label's name holds.
 REGIONS = {
-    "PCgG": Region(1.23, 0.19, 0.010, 0.14),
-    "PCu": Region(1.20, 0.15, 0.010, 0.14),
+    "PCgG": Region(1.23, 0.17, 0.010, 0.14),
+    "PCu": Region(1.20, 0.12, 0.010, 0.14),
     "AnG": Region(1.05, 0.15, 0.010, 0.14),
     "SMG": Region(1.01, 0.12, 0.010, 0.12),
     "SPL": Region(1.01, 0.10, 0.010, 0.10),

@@ -100,8 +100,9 @@ def template_points(anatomy: Body, pose: NDArray[np.float64], points: Array) -> 
     return moved + anatomy.backward.at(moved)
 
 
-def _transform(matrix: NDArray[np.float64], points: Array) -> Array:
-    return np.moveaxis(apply_affine(matrix, np.moveaxis(points, 0, -1)), -1, 0).astype(np.float32)
+def _transform(matrix: NDArray, points: Array) -> Array:
+    moved = apply_affine(matrix, np.moveaxis(points, 0, -1))
+    return np.moveaxis(moved, -1, 0).astype(np.float32)
 
 
 def head(anatomy: Body, points: Array, grid: Grid, scalp: float) -> Head:

@@ -1,0 +1,130 @@
+"""A smaller twin of `make demo`: every stage on a simulated cohort of 4 mm voxels, killed in the middle on the way."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from dualglow.preprocess.ants import read_affine
+from tests.workflow.conftest import ROOT, run_snakemake, snakemake_command
+
+pytestmark = pytest.mark.slow
+SMALL = {
+    "split": {"folds": 2, "validation": 0.3},
+    "preprocess": {"preset": "fast"},
+    "training": {"epochs": 2, "threads": 1},
+    "models": {"dualglow": {"levels": 2, "steps": 1, "hidden": 8, "spatial_prior": True, "checkpoint": False}},
+    "synthesis": {"samples": 2},
+    "evaluation": {"atlas": "aal2"},
+}
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The settings of a run that was killed with SIGKILL in the middle, started again and finished."""
+    folder = tmp_path_factory.mktemp("twin")
+    cohort = {"root": str(folder / "download"), "simulated": True}
+    settings = {"results": str(folder / "results"), "cohort": cohort, **SMALL}
+    made = [sys.executable, "-m", "dualglow", "simulate", "--out", cohort["root"], "--subjects", "6", "--voxel", "4"]
+    subprocess.run(made, check=True, cwd=ROOT)
+    _start_and_kill(settings)
+    finished = run_snakemake(settings, "--", "all")
+    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-3000:]
+    return settings
+
+
+def _start_and_kill(settings: dict) -> None:
+    """Kill the run and all its jobs, without a warning, once a first T1 is being normalised."""
+    run = subprocess.Popen(
+        snakemake_command(settings, "--", "all"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    logs = Path(settings["results"], "logs", "normalise")
+    while not list(logs.glob("*.log")):
+        assert run.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.2)
+    time.sleep(2)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+def results(settings: dict) -> Path:
+    return Path(settings["results"])
+
+
+def planned(settings: dict, *arguments: str) -> set[str]:
+    """The rules that a dry-run would run."""
+    result = run_snakemake(settings, "--dry-run", "--quiet", "rules", *arguments, "--", "all")
+    assert result.returncode == 0, result.stdout
+    return set(re.findall(r"^(\w+) +\d+ *$", result.stdout, flags=re.MULTILINE)) - {"total"}
+
+
+def test_everything_is_there_and_whole(twin: dict) -> None:
+    made = results(twin)
+    for name in ("table1", "table2", "table3"):
+        assert (made / "tables" / f"{name}.tsv").stat().st_size > 0
+        assert (made / "tables" / f"{name}.tex").stat().st_size > 0
+    for name in ("figure4", "figure5", "figure7"):
+        assert all((made / "figures" / f"{name}.{kind}").stat().st_size > 0 for kind in ("pdf", "png", "tsv"))
+    assert (made / "report.zip").stat().st_size > 100_000
+    assert not [path for path in made.rglob("*") if ".part" in path.name]
+
+
+def test_every_method_is_measured_on_every_person_once(twin: dict) -> None:
+    pairs = pd.read_csv(results(twin) / "cohort" / "pairs.tsv", sep="\t")
+    for method in ("dualglow", "mean", "linear"):
+        rows = pd.concat(pd.read_csv(path, sep="\t") for path in (results(twin) / "metrics" / method).glob("*.tsv"))
+        assert sorted(rows["pair_id"]) == sorted(pairs["pair_id"])
+
+
+def test_a_second_run_does_nothing(twin: dict) -> None:
+    assert planned(twin) == set()
+
+
+def test_training_options_retrain_and_do_not_preprocess(twin: dict) -> None:
+    rules = planned({**twin, "training": {"epochs": 3, "threads": 1}})
+    assert {"train", "synthesise", "evaluate", "table1"} <= rules
+    assert not rules & {"convert_t1", "normalise", "coregister", "resample", "pack"}
+
+
+def test_figure_options_do_not_retrain(twin: dict) -> None:
+    rules = planned({**twin, "figures": {"method": "mean"}})
+    assert "figure5" in rules
+    assert not rules & {"train", "synthesise", "evaluate", "table1"}
+
+
+def test_planted_scans_are_excluded_for_their_reason_and_no_other(twin: dict) -> None:
+    truth = pd.read_csv(Path(twin["cohort"]["root"]) / "truth" / "expected_exclusions.tsv", sep="\t")
+    found = pd.read_csv(results(twin) / "cohort" / "exclusions.tsv", sep="\t")
+    assert dict(zip(found["scan_id"], found["reason"], strict=True)) == dict(
+        zip(truth["scan_id"], truth["reason"], strict=True)
+    )
+
+
+def test_pets_are_coregistered_within_a_voxel_of_the_truth(twin: dict) -> None:
+    """Mean distance over the brain between the estimated and the simulated position; 4 mm voxels."""
+    pairs = pd.read_csv(results(twin) / "cohort" / "pairs.tsv", sep="\t")
+    errors = [rigid_error(twin, row.pair_id, row.subject) for row in pairs.itertuples()]
+    assert max(errors) < 2.0
+
+
+def rigid_error(settings: dict, pair_id: str, subject: str) -> float:
+    folder = results(settings) / "derivatives" / pair_id.replace("_", "/")
+    estimated = read_affine(folder / "pet" / f"{pair_id}_from-pet_to-T1w_xfm.mat")
+    pose = json.loads((Path(settings["cohort"]["root"]) / "truth" / subject / "pose.json").read_text())
+    mask = nib.load(folder / "anat" / f"{pair_id}_desc-brain_mask.nii.gz")
+    points = nib.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
+    difference = nib.affines.apply_affine(np.array(pose["t1_from_pet"]) @ estimated, points) - points
+    return float(np.linalg.norm(difference, axis=1).mean())
