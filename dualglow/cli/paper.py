@@ -20,13 +20,14 @@ app.add_typer(figure_app, name="figure")
 # `--metrics a.tsv b.tsv c.tsv`: the option takes the first, the argument the rest.
 MetricsFiles = Annotated[list[Path], typer.Option("--metrics", help="Table(s) of `dualglow evaluate`: F1 F2 …")]
 MoreFiles = Annotated[list[Path] | None, typer.Argument(hidden=True)]
-TableOut = Annotated[Path, typer.Option("--out", help="The .tsv to write; .tex goes beside it.")]
+TableOut = Annotated[
+    Path | None, typer.Option("--out", help="The .tsv to write; .tex goes beside it. Without it, print the table.")
+]
 FigureOut = Annotated[Path, typer.Option("--out", help="Without ending: .pdf, .png and .tsv are added.")]
-Print = Annotated[bool, typer.Option("--print", help="Print the table to the terminal too.")]
 
 
 @table_app.command("1")
-def table_1(metrics: MetricsFiles, out: TableOut, more: MoreFiles = None, print_: Print = False) -> None:
+def table_1(metrics: MetricsFiles, out: TableOut = None, more: MoreFiles = None) -> None:
     """Image metrics per method (table 1): mean ± sd of CorCoef, PSNR, SSIM and MAE over held-out pairs.
 
     Inputs: tables of `dualglow evaluate` for all methods and folds. Outputs: .tsv and .tex. Units: SUVR, dB.
@@ -35,14 +36,13 @@ def table_1(metrics: MetricsFiles, out: TableOut, more: MoreFiles = None, print_
     """
     from dualglow.figures.table1 import image_quality
 
-    _finish(image_quality(_metrics(metrics, more)), out, print_)
+    _finish(image_quality(_metrics(metrics, more)), out)
 
 
 @table_app.command("2")
 def table_2(
     classification: Annotated[Path, typer.Option(help="Output of `dualglow classify`.")],
-    out: TableOut,
-    print_: Print = False,
+    out: TableOut = None,
 ) -> None:
     """Diagnosis from real and synthetic PET (table 2).
 
@@ -53,15 +53,14 @@ def table_2(
     from dualglow.figures.table2 import diagnosis
     from dualglow.files import read_table
 
-    _finish(diagnosis(read_table(classification, ["task", "method", "accuracy", "reason", "atlas"])), out, print_)
+    _finish(diagnosis(read_table(classification, ["task", "method", "accuracy", "reason", "atlas"])), out)
 
 
 @table_app.command("3")
 def table_3(
     pairs: Annotated[Path, typer.Option(help="pairs.tsv of the cohort or of the packed dataset.")],
-    out: TableOut,
+    out: TableOut = None,
     simulated: Annotated[bool, typer.Option("--simulated", help="These people are simulated: say so.")] = False,
-    print_: Print = False,
 ) -> None:
     """People, age and sex per diagnostic group (table 3).
 
@@ -76,7 +75,7 @@ def table_3(
     table = read_table(pairs, ["pair_id", "subject", "group", "sex", "age"])
     grid = pairs.with_name("grid.json")
     known = grid.is_file() and bool(read_json(grid).get("simulated"))
-    _finish(demographics(table, simulated or known), out, print_)
+    _finish(demographics(table, simulated or known), out)
 
 
 @figure_app.command("4")
@@ -160,9 +159,10 @@ def _metrics(first: list[Path], more: list[Path] | None) -> "pd.DataFrame":
     return pd.concat([read_table(path, needed) for path in [*first, *(more or [])]], ignore_index=True)
 
 
-def _finish(table: "Table", out: Path, print_: bool) -> None:
+def _finish(table: "Table", out: Path | None) -> None:
     from dualglow.figures.tables import print_table, save_table
 
-    save_table(table, out)
-    if print_:
+    if out is None:
         print_table(table)
+    else:
+        save_table(table, out)

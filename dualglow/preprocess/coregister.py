@@ -26,7 +26,7 @@ def coregister(t1: Path, pet: Path, transform: Path, metrics: Path, preset: Pres
         t1_plain = scratch(np.asarray(head.dataobj), head.affine, folder / "t1.nii")
         frame = load_3d(pet)
         pet_plain = scratch(np.asarray(frame.dataobj), frame.affine, folder / "pet.nii")
-        rigid = register_linear(t1_plain, pet_plain, "Rigid", preset.rigid, 0.10, seed, folder)
+        rigid = register_linear(t1_plain, pet_plain, ["Rigid"], preset.rigid, 0.10, seed, folder)
         moved = resample(pet_plain, t1_plain, [Step(rigid)], folder / "moved.nii")
         matrix = read_affine(rigid)
         centre = head.affine @ [*(np.array(head.shape) - 1) / 2, 1.0]

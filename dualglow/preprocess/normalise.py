@@ -11,10 +11,10 @@ from dualglow.preprocess.ants import run_node, workspace
 from dualglow.preprocess.grid import cropped, widened, with_affine
 from dualglow.preprocess.images import load_3d, save, scratch
 from dualglow.preprocess.presets import Preset
-from dualglow.preprocess.register import Step, register_linear, register_syn, resample
+from dualglow.preprocess.register import Linear, Step, register_linear, register_syn, resample
 
-_AFFINE_MARGIN_MM = 10.0
-_SYN_MARGIN_MM = 4.0
+_WIDE_MARGIN_MM = 10.0
+_NARROW_MARGIN_MM = 4.0
 _TEMPLATE_MARGIN_MM = 16.0  # the template's field of view is twice as large; the warp is zero at its border
 _CROP_MARGIN_MM = 12.0  # around the widened brain: keeps skull and scalp at brain height, drops the neck
 
@@ -48,19 +48,28 @@ def normalise(t1: Path, outputs: Normalised, preset: Preset, seed: int) -> None:
     with workspace() as folder:
         template = write_template(preset.template_mm, folder)
         whole = scratch(np.maximum(head.dataobj, 0), head.affine, folder / "head.nii")
-        affine = register_linear(
-            template.brain, whole, "Affine", preset.affine, 0.25, seed, folder, template.mask(_AFFINE_MARGIN_MM)
-        )
+        affine = _affine(template, whole, preset, seed, folder)
         carried = resample(template.mask(0), whole, [Step(affine, inverse=True)], folder / "carried.nii") >= 0.5
         corrected = _bias_corrected(head, carried, preset, folder)
         warp, inverse_warp = register_syn(
-            template.brain, corrected, affine, preset.syn, seed, folder, template.mask(_SYN_MARGIN_MM)
+            template.brain, corrected, affine, preset.syn, seed, folder, template.mask(_NARROW_MARGIN_MM)
         )
         save(load_3d(corrected), outputs.biascorrected)
         _keep_warp(warp, outputs.warp)
         _keep_warp(inverse_warp, outputs.inverse_warp)
         with written(outputs.affine) as part:
             part.write_bytes(affine.read_bytes())
+
+
+def _affine(template: "Template", head: Path, preset: Preset, seed: int, folder: Path) -> Path:
+    """Rigid, then similarity, then affine.
+
+    A head with a thin dark skull is easily blown up until its scalp meets the edge of the stripped template. Rotation
+    and size are therefore found with a wide mask, the shears with one too narrow to hold the scalp.
+    """
+    wide, narrow = template.mask(_WIDE_MARGIN_MM), template.mask(_NARROW_MARGIN_MM)
+    kinds: tuple[Linear, ...] = ("Rigid", "Similarity", "Affine")
+    return register_linear(template.brain, head, kinds, preset.affine, 0.25, seed, folder, (wide, wide, narrow))
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ def _bias_corrected(head: Nifti1Image, carried: np.ndarray, preset: Preset, fold
     """Crop the head around the carried brain mask and divide by N4's field (Tustison et al. 2010)."""
     from nipype.interfaces.ants import N4BiasFieldCorrection
 
-    near = widened(carried, head.affine, _SYN_MARGIN_MM)
+    near = widened(carried, head.affine, _NARROW_MARGIN_MM)
     crop, near_crop = (
         cropped(with_affine(part, head.affine), near, _CROP_MARGIN_MM) for part in (np.asarray(head.dataobj), near)
     )

@@ -36,7 +36,7 @@ PRESETS = {
         Preset(
             name="default",
             template_mm=2,
-            affine=Levels((100, 50, 20), (4, 2, 1), (2, 1, 0)),
+            affine=Levels((60, 30), (4, 2), (2, 1)),
             syn=Levels((40, 20, 5), (4, 2, 1), (2, 1, 0)),
             n4_iterations=(50, 50, 30),
             n4_shrink=4,

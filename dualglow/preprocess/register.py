@@ -12,7 +12,8 @@ from dualglow.preprocess.images import load_3d
 from dualglow.preprocess.presets import Levels
 
 Interpolation = Literal["Linear", "BSpline", "NearestNeighbor"]
-_STEP = {"Rigid": (0.1,), "Affine": (0.1,), "SyN": (0.25, 3.0, 0.0)}
+Linear = Literal["Rigid", "Similarity", "Affine"]
+_STEP = {"Rigid": (0.1,), "Similarity": (0.1,), "Affine": (0.1,), "SyN": (0.25, 3.0, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -26,26 +27,28 @@ class Step:
 def register_linear(
     fixed: Path,
     moving: Path,
-    kind: Literal["Rigid", "Affine"],
+    kinds: Sequence[Linear],
     levels: Levels,
     sampling: float,
     seed: int,
     folder: Path,
-    fixed_mask: Path | None = None,
+    fixed_masks: Sequence[Path] = (),
 ) -> Path:
-    """Rigid or affine registration by Mattes mutual information (32 bins), started at the centres of mass.
+    """Linear registration by Mattes mutual information (32 bins), started at the centres of mass.
 
+    `kinds` follow one another, each with all `levels` and with its own mask in the fixed image (or none at all).
     Gives the .mat, fixed point → moving point: the transform that resamples `moving` onto `fixed`.
     """
+    n = len(kinds)
     outputs = run_node(
-        f"register_{kind.lower()}",
+        f"register_{kinds[-1].lower()}",
         _registration(
-            fixed, moving, kind, levels, seed, fixed_mask,
+            fixed, moving, kinds, levels, seed, fixed_masks,
             initial_moving_transform_com=1,
-            metric=["Mattes"],
-            radius_or_number_of_bins=[32],
-            sampling_strategy=["Regular"],
-            sampling_percentage=[sampling],
+            metric=["Mattes"] * n,
+            radius_or_number_of_bins=[32] * n,
+            sampling_strategy=["Regular"] * n,
+            sampling_percentage=[sampling] * n,
         ),
         folder,
     )  # fmt: skip
@@ -62,52 +65,52 @@ def register_syn(
     outputs = run_node(
         "register_syn",
         _registration(
-            fixed, moving, "SyN", levels, seed, fixed_mask,
+            fixed, moving, ["SyN"], levels, seed, [fixed_mask],
             initial_moving_transform=[str(initial)],
             metric=["CC"],
             radius_or_number_of_bins=[2],
         ),
         folder,
     )  # fmt: skip
-    warp, inverse = Path(outputs.forward_transforms[-1]), Path(outputs.reverse_transforms[-1])
-    return warp, inverse
+    return Path(outputs.forward_transforms[-1]), Path(outputs.reverse_transforms[-1])
 
 
 def _registration(
     fixed: Path,
     moving: Path,
-    kind: str,
+    kinds: Sequence[str],
     levels: Levels,
     seed: int,
-    fixed_mask: Path | None,
-    **stage: Any,  # noqa: ANN401 - nipype's traits
+    fixed_masks: Sequence[Path],
+    **stages: Any,  # noqa: ANN401 - nipype's traits
 ) -> Any:  # noqa: ANN401
     from nipype.interfaces.ants import Registration
 
-    if fixed_mask is not None:
-        stage["fixed_image_masks"] = [str(fixed_mask)]
+    n = len(kinds)
+    if fixed_masks:
+        stages["fixed_image_masks"] = [str(mask) for mask in fixed_masks]
     return Registration(
         dimension=3,
         float=True,
         fixed_image=[str(fixed)],
         moving_image=[str(moving)],
-        transforms=[kind],
-        transform_parameters=[_STEP[kind]],
-        metric_weight=[1.0],
-        number_of_iterations=[list(levels.iterations)],
-        shrink_factors=[list(levels.shrink)],
-        smoothing_sigmas=[list(levels.smoothing)],
-        sigma_units=["vox"],
-        convergence_threshold=[1e-6],
-        convergence_window_size=[10],
-        use_histogram_matching=[False],
+        transforms=list(kinds),
+        transform_parameters=[_STEP[kind] for kind in kinds],
+        metric_weight=[1.0] * n,
+        number_of_iterations=[list(levels.iterations)] * n,
+        shrink_factors=[list(levels.shrink)] * n,
+        smoothing_sigmas=[list(levels.smoothing)] * n,
+        sigma_units=["vox"] * n,
+        convergence_threshold=[1e-6] * n,
+        convergence_window_size=[10] * n,
+        use_histogram_matching=[False] * n,
         winsorize_lower_quantile=0.005,
         winsorize_upper_quantile=0.995,
         collapse_output_transforms=True,
         write_composite_transform=False,
         output_transform_prefix="to_",
         random_seed=seed,
-        **stage,
+        **stages,
     )
 
 

@@ -116,7 +116,7 @@ def test_figure_5_and_the_tables_from_files(results: Path) -> None:
     where = ("--dataset", results / "dataset", "--synthesis", results / "synthesis", "--method", "copy")
     run("figure", "5", *where, "--metrics", *metrics, "--out", figure)
     assert pd.read_csv(f"{figure}.tsv", sep="\t")["group"].tolist() == ["CN", "MCI", "AD"]
-    run("table", "1", "--metrics", *metrics, "--out", results / "table1.tsv", "--print")
+    run("table", "1", "--metrics", *metrics, "--out", results / "table1.tsv")
     assert pd.read_csv(results / "table1.tsv", sep="\t")["n"].tolist() == [24, 24]
     run("table", "3", "--pairs", results / "dataset" / "pairs.tsv", "--out", results / "table3.tsv")
     assert "simulated cohort" in (results / "table3.tex").read_text()

@@ -118,7 +118,7 @@ def _emission(kind: str, form: str, clean: Array, truth: Truth, rng: np.random.G
 def volumes(of: Head) -> dict[str, float]:
     """True volumes in ml of tissues and of the regions that atrophy changes."""
     voxel = float(abs(np.linalg.det(of.grid.affine[:3, :3]))) / 1000
-    shares = {"grey": of.grey, "white": of.white, "csf": of.csf * (of.labels > 0)}
+    shares: dict[str, NDArray] = {"grey": of.grey, "white": of.white, "csf": of.csf * (of.labels > 0)}
     regions = {"ventricles": ("Lateral_Ventricle", "Inf_Lat_Vent", "3rd_Ventricle"), "hippocampus": ("Hippocampus",)}
     for name, fragments in regions.items():
         labels = [index for index, label in template().names.items() if any(f in label for f in fragments)]

@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from dualglow.cli.app import app
-from dualglow.cli.simulate import simulate as _registered  # noqa: F401
 from dualglow.cohort.simulate import Recipe, simulate
 from dualglow.errors import ConfigError, InputError
 
