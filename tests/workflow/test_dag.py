@@ -1,4 +1,4 @@
-"""The DAG that Snakemake builds: what a target needs, what a change of configuration makes again, what bad input says."""
+"""The DAG: what a target needs, what a change of configuration makes again, what bad input says."""
 
 import re
 import subprocess

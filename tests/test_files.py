@@ -1,0 +1,51 @@
+"""Files are whole or absent, and a table that is not what it should be is named."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dualglow.errors import InputError
+from dualglow.files import read_json, read_table, write_table, written
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "table.tsv"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), written(path) as part:  # noqa: PT012
+        part.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_part_keeps_the_ending_by_which_programs_choose_a_format(tmp_path: Path) -> None:
+    with written(tmp_path / "image.nii.gz") as part:
+        assert part.name.endswith("image.nii.gz")
+        part.touch()
+    assert (tmp_path / "image.nii.gz").exists()
+
+
+def test_ids_stay_text_and_missing_values_survive(tmp_path: Path) -> None:
+    table = pd.DataFrame({"subject": ["007", "010"], "age": [70.5, None]})
+    write_table(table, tmp_path / "t.tsv")
+    again = read_table(tmp_path / "t.tsv", ["subject", "age"])
+    assert again["subject"].tolist() == ["007", "010"]
+    assert again["age"].isna().tolist() == [False, True]
+    assert "n/a" in (tmp_path / "t.tsv").read_text()
+
+
+@pytest.mark.parametrize("content", ["", "subject\n1\n", '{"a": '])
+def test_what_is_not_the_table_is_named(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken"
+    path.write_text(content)
+    with pytest.raises(InputError, match="broken"):
+        read_table(path, ["pair_id"])
+    with pytest.raises(InputError, match="broken"):
+        read_json(path)
+
+
+def test_an_output_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be created"), written(tmp_path / "file" / "out.tsv"):
+        pass
