@@ -28,7 +28,7 @@ demo: install
 	@echo "The report is results/demo/report.zip: unzip it and open report/report.html. (Simulated cohort: no real patients.)"
 
 test: install
-	pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
 
 lint: install
 	ruff check .
