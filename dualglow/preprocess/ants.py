@@ -1,6 +1,6 @@
 """Where ANTs' programs come from, and running them through nipype so that a failure is an error of one line.
 
-Real ANTs programs on PATH are preferred; else those inside the antspyx wheel, through small scripts in a private folder.
+Real ANTs programs on PATH are preferred; else those inside the antspyx wheel, through scripts in a private folder.
 Every call has one thread and a fixed seed: the same input gives the same bytes.
 """
 

@@ -34,7 +34,7 @@ def convert(paths: Sequence[Path], modality: Modality, out: Path) -> None:
         raise InputError(
             f"{paths[0]}: {len(frames)} frames or files for a T1; expected one 3D volume. Give one file of the scan."
         )
-    data = _without_nan(np.mean(frames, axis=0, dtype=np.float64).astype(np.float32), paths[0])
+    data = _without_nan(np.asarray(np.mean(frames, axis=0, dtype=np.float64), dtype=np.float32), paths[0])
     image = nib.as_closest_canonical(with_affine(data, images[0].affine))
     _require_head_geometry(image, paths[0])
     save(image, out)

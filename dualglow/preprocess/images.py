@@ -3,12 +3,13 @@
 import gzip
 import zlib
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Image
-from nibabel.spatialimages import HeaderDataError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from dualglow.errors import InputError
 from dualglow.files import written
@@ -31,7 +32,7 @@ def load(path: Path) -> Nifti1Image:
         raise InputError(f"{path}: is DICOM; expected NIfTI. Convert the series first: dcm2niix -z y <folder>.")
     try:
         _verify_gzip(path)
-        image = nib.load(path)
+        image = cast(SpatialImage, nib.load(path))
         data = np.asarray(image.dataobj, dtype=np.float32)
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 
+from dualglow.errors import DualGlowError
 from dualglow.files import written
 from dualglow.preprocess.ants import run_node, workspace
 from dualglow.preprocess.grid import cropped, widened, with_affine
@@ -64,12 +66,13 @@ def normalise(t1: Path, outputs: Normalised, preset: Preset, seed: int) -> None:
 def _affine(template: "Template", head: Path, preset: Preset, seed: int, folder: Path) -> Path:
     """Rigid, then similarity, then affine.
 
-    A head with a thin dark skull is easily blown up until its scalp meets the edge of the stripped template. Rotation
-    and size are therefore found with a wide mask, the shears with one too narrow to hold the scalp.
+    A head with a thin dark skull is easily blown up until its scalp meets the edge of the stripped template, or turned
+    upside down. Rotation is therefore found on the whole field of view, size within a wide mask of the brain, and the
+    shears within one too narrow to hold the scalp (measured on simulated heads turned by up to 20 degrees).
     """
-    wide, narrow = template.mask(_WIDE_MARGIN_MM), template.mask(_NARROW_MARGIN_MM)
+    masks = (None, template.mask(_WIDE_MARGIN_MM), template.mask(_NARROW_MARGIN_MM))
     kinds: tuple[Linear, ...] = ("Rigid", "Similarity", "Affine")
-    return register_linear(template.brain, head, kinds, preset.affine, 0.25, seed, folder, (wide, wide, narrow))
+    return register_linear(template.brain, head, kinds, preset.affine, 0.25, seed, folder, masks)
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,7 @@ def _bias_corrected(head: Nifti1Image, carried: np.ndarray, preset: Preset, fold
 
 def _keep_warp(source: Path, out: Path) -> None:
     """Move a displacement field (x, y, z, 1, 3) in LPS mm to its place, as ITK wrote it, after a check."""
-    import nibabel as nib
-
-    from dualglow.errors import DualGlowError
-
-    field = nib.load(source)
+    field = nib.Nifti1Image.from_filename(source)
     data = np.asarray(field.dataobj)
     if data.ndim != 5 or not np.isfinite(data).all():
         raise DualGlowError(f"normalise: the warp for {out.name} is damaged. Look at the T1: is it a whole head?")

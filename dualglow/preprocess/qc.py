@@ -17,6 +17,7 @@ from dualglow.preprocess.qc_picture import draw
 # Number, its acceptable range, and what a value outside it most often means.
 LIMITS: tuple[tuple[str, float, float, str], ...] = (
     ("mask_dice", 0.90, 1.0, "the brain in MNI152 does not match the template's: look at row 3"),
+    ("t1_template_r", 0.78, 1.0, "the T1 in MNI152 does not resemble the template: look at row 3"),
     ("brain_ml", 900.0, 2200.0, "the brain mask is too small or too large: look at row 1"),
     ("jacobian_min", 0.05, 1.0, "the warp folds or nearly folds"),
     ("jacobian_max", 1.0, 10.0, "the warp stretches somewhere more than tenfold"),
@@ -65,6 +66,7 @@ def measure(inputs: QcInputs) -> dict[str, Any]:
     low, high = jacobian_range(inputs.warp)
     measured = {
         "mask_dice": _dice(np.asarray(load_3d(inputs.mni_mask).dataobj) > 0, template_mask(MNI_GRID)),
+        "t1_template_r": _template_correlation(np.asarray(load_3d(inputs.mni_t1).dataobj)),
         "brain_ml": float(brain.sum() * abs(np.linalg.det(mask.affine[:3, :3])) / 1000),
         "jacobian_min": low,
         "jacobian_max": high,
@@ -96,13 +98,26 @@ def jacobian_range(warp: Path) -> tuple[float, float]:
 
     The warp is an ITK displacement field (x, y, z, 1, 3) in LPS mm. Positive everywhere: it does not fold.
     """
-    image = nib.load(warp)
+    image = nib.Nifti1Image.from_filename(warp)
     field = np.asarray(image.dataobj, dtype=np.float64)[..., 0, :] * [-1, -1, 1]  # LPS to RAS
     by_voxel = np.stack(np.gradient(field, axis=(0, 1, 2)), axis=-1)  # (x, y, z, component, axis)
     derivative = by_voxel @ np.linalg.inv(image.affine[:3, :3]) + np.eye(3)
-    spread = nib.Nifti1Image(np.linalg.det(derivative).astype(np.float32), image.affine)
-    inside = on_grid(spread, MNI_GRID)[template_mask(MNI_GRID)]
+    change = nib.Nifti1Image((np.linalg.det(derivative) - 1).astype(np.float32), image.affine)
+    inside = 1 + on_grid(change, MNI_GRID)[template_mask(MNI_GRID)]  # beyond its field the warp moves nothing
     return float(inside.min()), float(inside.max())
+
+
+def _template_correlation(mni_t1: np.ndarray) -> float:
+    """Correlation with the template within its brain.
+
+    On simulated heads 0.83 to 0.91 when the affine was right and 0.62 to 0.75 when it had blown up the head, which
+    the mask's Dice does not show: the mask is drawn with the help of the same warp.
+    """
+    from nilearn.datasets import load_mni152_template
+
+    inside = template_mask(MNI_GRID)
+    template = on_grid(load_mni152_template(resolution=1), MNI_GRID)
+    return float(np.corrcoef(mni_t1[inside], template[inside])[0, 1])
 
 
 def _dice(one: np.ndarray, other: np.ndarray) -> float:

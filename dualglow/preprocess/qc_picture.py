@@ -22,7 +22,8 @@ from dualglow.preprocess.intensity import region_mask
 _BACKGROUND, _INK, _SOFT = "#0d1117", "#f0f3f6", "#9aa4b2"
 _GREEN, _BLUE, _ORANGE = "#3ddc97", "#58a6ff", "#ffb454"
 _WIDTH, _HEIGHT, _DPI = 15.6, 11.6, 100  # 1560 x 1160 pixels
-_CUTS = ((2, 0.22), (2, 0.45), (2, 0.62), (2, 0.80), (1, 0.40), (1, 0.65), (0, 0.38), (0, 0.50))
+_MARGIN_MM = 9.0
+_CUTS = ((2, 0.22), (2, 0.45), (2, 0.62), (2, 0.80), (1, 0.40), (1, 0.65), (0, 0.38), (0, 0.53))
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ def _header(figure: Figure, pair_id: str, numbers: dict[str, Any]) -> None:
     verdict = "no flags" if not flags else f"{len(flags)} flag(s): " + "; ".join(flag.split(" (")[0] for flag in flags)
     figure.text(0.988, 0.983, verdict, color=_ORANGE if flags else _GREEN, size=12, va="top", ha="right")
     facts = (
-        f"brain {numbers['brain_ml']:.0f} ml   ·   mask Dice {numbers['mask_dice']:.3f}   ·   "
+        f"brain {numbers['brain_ml']:.0f} ml   ·   template r {numbers['t1_template_r']:.2f}, "
+        f"mask Dice {numbers['mask_dice']:.3f}   ·   "
         f"Jacobian {numbers['jacobian_min']:.2f} to {numbers['jacobian_max']:.2f}   ·   "
         f"PET–T1 NMI {numbers['pet_t1_nmi']:.3f}, r {numbers['pet_t1_ncc']:.2f}   ·   "
-        f"reference {numbers['reference_region']}: mean {numbers['reference_mean']:.4g}, CV {numbers['reference_cv']:.2f}, "
+        f"{numbers['reference_region']}: mean {numbers['reference_mean']:.4g}, CV {numbers['reference_cv']:.2f}, "
         f"covered {numbers['reference_coverage']:.0%}   ·   brain SUVR {numbers['suvr_brain_mean']:.2f}"
     )
     figure.text(0.012, 0.950, facts, color=_SOFT, size=10.5, va="top")
@@ -121,10 +123,13 @@ def _draw_row(figure: Figure, row: _Row, top: float) -> None:
         figure.text(x, top, f"— {meaning}", color=colour, size=10.5, va="bottom")
         x += 0.03 + 0.008 * len(meaning)
     bottom, height = top - 0.196, 0.192
-    left, width = 0.012, 0.945 / len(_CUTS)
-    for number, (axis, share) in enumerate(_CUTS):
-        axes = figure.add_axes((left + number * width, bottom, width * 0.975, height))
+    across = [1 if axis == 0 else 0 for axis, _ in _CUTS]  # the axis of the array that runs to the right
+    widths = [float(np.diff(_limits(row, a))[0] * row.spacing[a]) for a in across]
+    left, per_mm = 0.012, 0.945 / sum(widths)  # the same scale in every plane
+    for (axis, share), width in zip(_CUTS, widths, strict=True):
+        axes = figure.add_axes((left, bottom, width * per_mm * 0.985, height))
         _draw_cut(axes, row, axis, share)
+        left += width * per_mm
     if row.colour is not None:
         _colour_bar(figure, row, bottom, height)
 
@@ -132,7 +137,7 @@ def _draw_row(figure: Figure, row: _Row, top: float) -> None:
 def _draw_cut(axes: Axes, row: _Row, axis: int, share: float) -> None:
     """Draw one plane: right of the image is the person's right for axial and coronal cuts, front for sagittal ones."""
     extent = np.flatnonzero(row.brain.any(axis=tuple(a for a in range(3) if a != axis)))
-    index = int(round(extent[0] + share * (extent[-1] - extent[0])))
+    index = round(float(extent[0] + share * (extent[-1] - extent[0])))
     rest = [a for a in range(3) if a != axis]
     aspect = float(row.spacing[rest[1]] / row.spacing[rest[0]])
 
@@ -152,12 +157,17 @@ def _draw_cut(axes: Axes, row: _Row, axis: int, share: float) -> None:
     _frame(axes, row, rest, axis)
 
 
+def _limits(row: _Row, axis: int) -> tuple[float, float]:
+    """First and last voxel shown along an axis: the brain and a margin."""
+    extent = np.flatnonzero(row.brain.any(axis=tuple(other for other in range(3) if other != axis)))
+    margin = _MARGIN_MM / row.spacing[axis]
+    return float(extent[0] - margin), float(extent[-1] + margin)
+
+
 def _frame(axes: Axes, row: _Row, rest: list[int], axis: int) -> None:
     """Show the same width of space around the brain in every plane, and say which side is which."""
-    for limit, a in zip((axes.set_xlim, axes.set_ylim), rest, strict=True):
-        extent = np.flatnonzero(row.brain.any(axis=tuple(b for b in range(3) if b != a)))
-        margin = 9 / row.spacing[a]
-        limit(extent[0] - margin, extent[-1] + margin)
+    axes.set_xlim(*_limits(row, rest[0]))
+    axes.set_ylim(*_limits(row, rest[1]))
     axes.set_facecolor("black")
     axes.set_xticks([])
     axes.set_yticks([])

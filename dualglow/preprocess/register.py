@@ -32,7 +32,7 @@ def register_linear(
     sampling: float,
     seed: int,
     folder: Path,
-    fixed_masks: Sequence[Path] = (),
+    fixed_masks: Sequence[Path | None] = (),
 ) -> Path:
     """Linear registration by Mattes mutual information (32 bins), started at the centres of mass.
 
@@ -81,14 +81,14 @@ def _registration(
     kinds: Sequence[str],
     levels: Levels,
     seed: int,
-    fixed_masks: Sequence[Path],
+    fixed_masks: Sequence[Path | None],
     **stages: Any,  # noqa: ANN401 - nipype's traits
 ) -> Any:  # noqa: ANN401
     from nipype.interfaces.ants import Registration
 
     n = len(kinds)
     if fixed_masks:
-        stages["fixed_image_masks"] = [str(mask) for mask in fixed_masks]
+        stages["fixed_image_masks"] = [str(mask or "NULL") for mask in fixed_masks]
     return Registration(
         dimension=3,
         float=True,

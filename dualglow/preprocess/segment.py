@@ -124,7 +124,7 @@ def _atropos(t1: Nifti1Image, priors: np.ndarray, preset: Preset, folder: Path) 
 
 
 def _surroundings(t1: np.ndarray, priors: np.ndarray) -> np.ndarray:
-    """Priors of what is not brain, (2, x, y, z): dark (bone, air, fluid) and bright (fat, marrow, dura with vessels)."""
+    """Priors of what is not brain, (2, x, y, z): dark (bone, air, fluid), bright (fat, marrow)."""
     other = np.clip(1 - priors.sum(0), 0, 1)
     grey = float(np.average(t1, weights=priors[0]))
     bright = 1 / (1 + np.exp(-np.clip((t1 - grey) / (0.15 * grey), -30, 30)))

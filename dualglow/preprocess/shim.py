@@ -1,7 +1,7 @@
 """Run one of ANTs' programs from the library inside the antspyx wheel: `python shim.py LIBRARY PROGRAM ARGUMENT...`.
 
-The library is loaded without importing `ants` (0.03 s instead of 2 s). Exit code: the program's; 1 for an ITK exception,
-127 for a program that the wheel lacks. It runs as a file, so it imports nothing of DualGlow.
+The library is loaded without importing `ants` (0.03 s instead of 2 s). Exit code: the program's; 1 for an ITK
+exception, 127 for a program that the wheel lacks. It runs as a file, so it imports nothing of DualGlow.
 """
 
 import importlib.util

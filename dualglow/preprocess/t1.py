@@ -89,7 +89,7 @@ def _layout(t1: Path, workdir: Path) -> PreparedT1:
 
 
 def to_native(image_on_mni_or_model_grid: Path, prepared: PreparedT1, out: Path) -> None:
-    """Carry an MNI152 image to the voxels of the T1 file that was given (its shape, its affine), in one interpolation."""
+    """Carry an MNI152 image in one interpolation to the voxels of the T1 file that was given: its shape, its affine."""
     normalised = prepared.normalised
     grid = Grid.of(load(prepared.converted))
     native = carry_to_t1(image_on_mni_or_model_grid, normalised.affine, normalised.inverse_warp, grid)

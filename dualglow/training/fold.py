@@ -51,7 +51,7 @@ class _Material:
 def train_fold(request: Request, device: torch.device) -> None:
     """Write model.safetensors, model.json, training.tsv and training.png into `request.out`.
 
-    Everything fitted sees the training pairs only; the best epoch is the one with the lowest validation loss.
+    Everything fitted sees the training pairs only; the best epoch is the one whose PETs of the validation people err least (MAE).
     """
     if request.method not in METHODS:
         raise ConfigError(f"--method {request.method}: unknown. Choose one of {', '.join(METHODS)}.")
@@ -149,7 +149,7 @@ def _card(request: Request, material: _Material, settings: dict[str, Any], progr
         "optimisation": asdict(request.optimisation) if progress.best_epoch else None,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
-        "best_loss": progress.best_loss if progress.best_epoch else None,
+        "best_error": progress.best_error if progress.best_epoch else None,
         "simulated": bool(dataset.info.get("simulated", False)),
         "versions": versions(),
     }

@@ -123,8 +123,8 @@ class Training(LightningModule):
         progress = self.progress
         progress.epoch = self.epoch
         progress.records.append({**record, "seconds": round(time.monotonic() - self.started, 2)})
-        if record["loss_validation"] < progress.best_loss:
-            progress.best_epoch, progress.best_loss = self.epoch, record["loss_validation"]
+        if record["mae_validation"] < progress.best_error:
+            progress.best_epoch, progress.best_error = self.epoch, record["mae_validation"]
         progress.weights = self.model.state_dict()
         progress.optimizer = self.trainer.optimizers[0].state_dict()
         if self.logger is not None:

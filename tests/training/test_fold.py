@@ -129,7 +129,7 @@ def test_test_rows_are_not_read(dataset: Path, folds: Path, tmp_path: Path) -> N
     assert _same_weights(tmp_path / "a", tmp_path / "b")
 
 
-def test_the_best_epoch_is_the_one_of_the_lowest_validation_loss(dataset: Path, folds: Path, tmp_path: Path) -> None:
+def test_the_best_epoch_is_the_one_of_the_lowest_validation_error(dataset: Path, folds: Path, tmp_path: Path) -> None:
     """Validation PETs are the training PETs upside down: the better the training, the worse the validation."""
     volumes = np.load(dataset / "volumes.npy")
     volumes[6:8, 1] = np.where(volumes[6:8, 1] > 0, 2 - volumes[6:8, 1], 0).clip(0)
@@ -137,7 +137,7 @@ def test_the_best_epoch_is_the_one_of_the_lowest_validation_loss(dataset: Path, 
     train_fold(request(dataset, folds, tmp_path / "a", epochs=12, learning_rate=0.05), CPU)
     table = pd.read_csv(tmp_path / "a" / "training.tsv", sep="\t")
     card = json.loads((tmp_path / "a" / "model.json").read_text())
-    assert card["best_epoch"] == table["epoch"][table["loss_validation"].idxmin()] < 12
+    assert card["best_epoch"] == table["epoch"][table["mae_validation"].idxmin()] < 12
     assert table["loss_train"].idxmin() + 1 != card["best_epoch"]
     model, _ = load_model(tmp_path / "a")
     pairs = fold_module._read(request(dataset, folds, tmp_path / "a")).validation

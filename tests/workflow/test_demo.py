@@ -124,9 +124,12 @@ def rigid_error(settings: dict, pair_id: str, subject: str) -> float:
     folder = results(settings) / "derivatives" / pair_id.replace("_", "/")
     estimated = read_affine(folder / "pet" / f"{pair_id}_from-pet_to-T1w_xfm.mat")
     pose = json.loads((Path(settings["cohort"]["root"]) / "truth" / subject / "pose.json").read_text())
+    # An average of frames shows the head where it was on average.
+    frames = [np.array(frame) for frame in pose["motion"]] or [np.eye(4)]
+    t1_from_pet = np.mean([np.array(pose["t1_from_pet"]) @ np.linalg.inv(frame) for frame in frames], axis=0)
     mask = nib.load(folder / "anat" / f"{pair_id}_desc-brain_mask.nii.gz")
     points = nib.affines.apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) > 0))
-    difference = nib.affines.apply_affine(np.array(pose["t1_from_pet"]) @ estimated, points) - points
+    difference = nib.affines.apply_affine(t1_from_pet @ estimated, points) - points
     return float(np.linalg.norm(difference, axis=1).mean())
 
 

@@ -7,6 +7,7 @@ from snakemake.utils import validate as validate_table
 
 from dualglow.preprocess import derivatives
 
+RESULTS = config["results"]
 METHODS = list(config["models"])
 FOLDS = range(config["split"]["folds"])
 PAIRS_SCHEMA = workflow.source_path("../schemas/pairs.schema.yaml")
@@ -15,7 +16,7 @@ PAIR = "sub-{sub}_ses-{ses}"
 
 def derivative(datatype, suffix, ext=".nii.gz", pair=PAIR, **entities):
     """The path of a preprocessed file of one pair; the one place that knows is dualglow.preprocess.derivatives."""
-    root = Path(config["results"]) / "derivatives"
+    root = Path(RESULTS) / "derivatives"
     return str(derivatives.derivative(root, pair, datatype, suffix, ext, **entities))
 
 
@@ -53,7 +54,7 @@ def raw(column):
 def download(wildcards):
     """Nothing, as the download is read in place; if it is not there, a missing input that says what to do."""
     root = Path(config["cohort"]["root"])
-    if root.is_dir() or Path(config["results"], "cohort", "scans.tsv").exists():
+    if root.is_dir() or Path(RESULTS, "cohort", "scans.tsv").exists():
         return []
     return f"{root} (no such folder: set cohort.root to your unzipped download or BIDS dataset)"
 

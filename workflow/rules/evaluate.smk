@@ -37,7 +37,7 @@ rule classify:
         runtime=120,
     params:
         dataset=subpath(input[0], parent=True),
-        synthesis="<results>/synthesis",
+        synthesis=f"{RESULTS}/synthesis",
         methods=" ".join(f"--methods {method}" for method in METHODS),
         atlas=config["evaluation"]["atlas"],
         seed=config["seed"],
@@ -61,7 +61,7 @@ rule age:
         runtime=60,
     params:
         dataset=subpath(input[0], parent=True),
-        synthesis="<results>/synthesis",
+        synthesis=f"{RESULTS}/synthesis",
         method=config["figures"]["method"],
         atlas=config["evaluation"]["atlas"],
     shell:

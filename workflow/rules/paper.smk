@@ -97,7 +97,7 @@ rule figure5:
         "<logs>/figure5.log",
     params:
         dataset=subpath(input[0], parent=True),
-        synthesis="<results>/synthesis",
+        synthesis=f"{RESULTS}/synthesis",
         method=SHOWN,
         stem=subpath(output.pdf, strip_suffix=".pdf"),
     shell:

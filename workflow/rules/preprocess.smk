@@ -217,7 +217,7 @@ rule pack:
         mem_mb=2000,
         runtime=60,
     params:
-        derivatives="<results>/derivatives",
+        derivatives=f"{RESULTS}/derivatives",
         out=subpath(output.volumes, parent=True),
         reference=config["preprocess"]["reference"],
         simulated="--simulated" if config["cohort"]["simulated"] else "",
