@@ -53,7 +53,7 @@ def train(
 ) -> None:
     """Train one method on one fold. The defaults are the paper's settings.
 
-    The epoch whose PETs of the fold's validation pairs err least (MAE) is kept; the test pairs are not read. A training that
+    The epoch with the lowest MAE on the fold's validation pairs is kept; the test pairs are not read. A training that
     was interrupted goes on after its last whole epoch when the same command is given again.
 
     **Inputs**: a packed dataset and folds.tsv.
