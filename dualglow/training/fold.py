@@ -51,7 +51,7 @@ class _Material:
 def train_fold(request: Request, device: torch.device) -> None:
     """Write model.safetensors, model.json, training.tsv and training.png into `request.out`.
 
-    Everything fitted sees the training pairs only; the best epoch is the one with the lowest MAE of the validation people.
+    Everything fitted sees the training pairs only; the epoch with the lowest MAE of the validation people is kept.
     """
     if request.method not in METHODS:
         raise ConfigError(f"--method {request.method}: unknown. Choose one of {', '.join(METHODS)}.")
