@@ -23,6 +23,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 
 demo: install
 	dualglow simulate --out data/simulated-demo --subjects 24 --seed 1 --voxel 2.0 --jobs 2
+	@snakemake --configfile config/demo.yaml --unlock > /dev/null 2>&1 # a killed run leaves its lock behind
 	snakemake --configfile config/demo.yaml -- all
 	@dualglow table 1 --metrics results/demo/metrics/*/fold-*.tsv
 	@echo "The report is results/demo/report.zip: unzip it and open report/report.html. (Simulated cohort: no real patients.)"
