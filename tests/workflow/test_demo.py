@@ -114,7 +114,7 @@ def test_planted_scans_are_excluded_for_their_reason_and_no_other(twin: dict) ->
 
 
 def test_pets_are_coregistered(twin: dict) -> None:
-    """Mean distance over the brain to the simulated position: the twin's 4 mm voxels, registered at 8 mm, allow no more."""
+    """Mean distance over the brain to the simulated pose: what 4 mm voxels on coarse levels allow."""
     pairs = pd.read_csv(results(twin) / "cohort" / "pairs.tsv", sep="\t")
     errors = [rigid_error(twin, row.pair_id, row.subject) for row in pairs.itertuples()]
     assert max(errors) < 6.0
