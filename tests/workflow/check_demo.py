@@ -13,6 +13,4 @@ pairs = pd.read_csv("results/demo/cohort/pairs.tsv", sep="\t")
 errors = pd.Series({row.subject: rigid_error(DEMO, row.pair_id, row.subject) for row in pairs.itertuples()})
 worst = f"largest {errors.max():.2f} ({errors.idxmax()})"
 print(f"PET to T1 error over the brain, mm: median {errors.median():.2f}, {worst}")
-    f"PET to T1 error over the brain, mm: median {errors.median():.2f}, largest {errors.max():.2f} ({errors.idxmax()})"
-)
 sys.exit(int(errors.max() >= LIMIT_MM))
