@@ -37,7 +37,7 @@ rule classify:
         runtime=120,
     params:
         dataset=subpath(input[0], parent=True),
-        synthesis=f"{RESULTS}/synthesis",
+        synthesis=lambda wildcards, input: str(Path(input.synthesis[0]).parents[1]),
         methods=" ".join(f"--methods {method}" for method in METHODS),
         atlas=config["evaluation"]["atlas"],
         seed=config["seed"],
@@ -61,7 +61,7 @@ rule age:
         runtime=60,
     params:
         dataset=subpath(input[0], parent=True),
-        synthesis=f"{RESULTS}/synthesis",
+        synthesis=lambda wildcards, input: str(Path(input.synthesis[0]).parents[1]),
         method=config["figures"]["method"],
         atlas=config["evaluation"]["atlas"],
     shell:

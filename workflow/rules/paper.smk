@@ -97,7 +97,7 @@ rule figure5:
         "<logs>/figure5.log",
     params:
         dataset=subpath(input[0], parent=True),
-        synthesis=f"{RESULTS}/synthesis",
+        synthesis=lambda wildcards, input: str(Path(input.synthesis[0]).parents[1]),
         method=SHOWN,
         stem=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
