@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 import dualglow
@@ -13,9 +12,10 @@ from dualglow.figures.applied import Slices, applied_montage
 from dualglow.figures.style import save_picture
 from dualglow.files import write_json
 from dualglow.preprocess.ants import workspace
-from dualglow.preprocess.grid import MNI_GRID, MODEL_GRID, on_grid, with_affine
+from dualglow.preprocess.grid import MODEL_GRID
 from dualglow.preprocess.images import load_3d, save
 from dualglow.preprocess.intensity import t1_to_unit
+from dualglow.preprocess.resample import to_mni
 from dualglow.preprocess.t1 import PreparedT1, prepare_t1, to_native
 from dualglow.training.checkpoint import load_model
 from dualglow.training.synthesis import predict_volume
@@ -72,10 +72,9 @@ def _check_grid(card: dict[str, Any], folder: Path) -> None:
 
 def _save(volume: np.ndarray, description: str, prepared: PreparedT1, out: Path) -> None:
     """Carry one volume from the model grid to MNI152 and to the T1, each in one interpolation."""
-    image = with_affine(volume, MODEL_GRID.matrix)
-    save(MNI_GRID.image(on_grid(image, MNI_GRID)), out / f"space-MNI152_desc-{description}_pet.nii.gz")
     on_model_grid = prepared.converted.with_name(f"{description}.nii.gz")
-    nib.save(image, on_model_grid)
+    save(MODEL_GRID.image(volume), on_model_grid)
+    to_mni(on_model_grid, out / f"space-MNI152_desc-{description}_pet.nii.gz")
     to_native(on_model_grid, prepared, out / f"space-T1w_desc-{description}_pet.nii.gz")
 
 

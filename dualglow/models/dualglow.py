@@ -219,7 +219,7 @@ class DualGlow(Synthesiser):
             for level, mri, pet in zip(moments, mri_latents, pet_latents, strict=True):
                 level.add(mri, pet)
         for level, relation in zip(moments, self.relations, strict=True):
-            if isinstance(relation.spatial, VoxelPrior):
+            if relation.spatial is not None:
                 relation.spatial.fit(level)
 
 
