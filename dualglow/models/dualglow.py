@@ -219,7 +219,7 @@ class DualGlow(Synthesiser):
             for level, mri, pet in zip(moments, mri_latents, pet_latents, strict=True):
                 level.add(mri, pet)
         for level, relation in zip(moments, self.relations, strict=True):
-            if relation.spatial is not None:
+            if isinstance(relation.spatial, VoxelPrior):
                 relation.spatial.fit(level)
 
 
