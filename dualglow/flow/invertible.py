@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import cast
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint as recomputed
 
 
 class Invertible(nn.Module, ABC):
@@ -27,28 +26,27 @@ class Invertible(nn.Module, ABC):
         """Set what this layer sets from a first batch, and return its z."""
         return self(x)[0]
 
+    def replay(self, z: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """The x of z as leaves of a new graph (in parts, along the channels), and this graph's z and ladj.
+
+        A layer whose inverse shares work with its forward overrides this. Needs gradients to be enabled.
+        """
+        x = self.inverse(z.detach()).detach().requires_grad_()
+        return (x,), *self(x)
+
 
 class Sequence(Invertible):
-    """Layers one after another.
+    """Layers one after another."""
 
-    With `checkpoint`, training keeps only the input of the sequence and computes the rest again for the gradient.
-    """
-
-    def __init__(self, *layers: Invertible, checkpoint: bool = False) -> None:
+    def __init__(self, *layers: Invertible) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.checkpoint = checkpoint
 
     def chain(self) -> Iterable[Invertible]:
         """The layers, first one first."""
         return cast(Iterable[Invertible], self.layers)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self.checkpoint and self.training:
-            return recomputed(self._forward, x, use_reentrant=False)
-        return self._forward(x)
-
-    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         ladj = x.new_zeros(len(x))
         for layer in self.chain():
             x, change = layer(x)

@@ -4,20 +4,21 @@ import inspect
 from typing import Any
 
 from dualglow.errors import ConfigError
-from dualglow.models.dualglow import DualGlow
-from dualglow.models.interface import COVARIATES, Batch, Synthesiser
+from dualglow.models.dualglow import ConditionalDualGlow, DualGlow
+from dualglow.models.interface import COVARIATES, Batch, Density, Synthesiser
 from dualglow.models.naive import LinearSynthesiser, MeanSynthesiser
 
 METHODS: dict[str, type[Synthesiser]] = {
     "dualglow": DualGlow,
+    "dualglow-conditional": ConditionalDualGlow,
     "mean": MeanSynthesiser,
     "linear": LinearSynthesiser,
 }
 
-__all__ = ["COVARIATES", "METHODS", "Batch", "Synthesiser", "build"]
+__all__ = ["COVARIATES", "METHODS", "Batch", "Density", "Synthesiser", "build"]
 
 
-def build(method: str, shape: tuple[int, int, int], options: dict[str, Any]) -> Synthesiser:
+def build(method: str, shape: tuple[int, ...], options: dict[str, Any]) -> Synthesiser:
     """Make an untrained model of `method` for volumes of `shape` (voxels), with the method's own `options`.
 
     Raises ConfigError if the method or an option is unknown, or an option or the shape cannot be used.

@@ -2,149 +2,104 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from math import log, pi
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from dualglow.errors import ConfigError, InputError
-from dualglow.flow.glow import Glow
-from dualglow.models.interface import COVARIATES, Batch, Synthesiser
-
-NOISE = 1 / 256
-"""Width of the uniform noise that dequantises an image in [0, 1] with 256 grey values (Kingma & Dhariwal 2018, §2)."""
+from dualglow.flow.glow import Glow, StepOptions
+from dualglow.flow.squeeze import Squeeze
+from dualglow.models.covariates import Reader, check_names, columns, gradient_reversal
+from dualglow.models.interface import Batch, Density, Synthesiser
+from dualglow.models.likelihood import (
+    Gaussian,
+    bits_per_voxel,
+    centred,
+    dequantised,
+    from_centred,
+    log_density,
+    standard_normal,
+)
+from dualglow.models.prior import PetPrior, RelationOptions
+from dualglow.models.voxel_prior import LatentMoments
 
 FIRST_PAIRS = 4
 """ActNorm is set from at least so many training pairs, if there are as many."""
 
-
-SHRINKAGE = 2.0
-"""Pseudo-variance of the fitted slopes, as a share of the channel's mean variance over subjects; see VoxelPrior.fit.
-
-Of 0.1, 0.5 and 2, the best by cross-validation within the training people of a simulated cohort of 24.
-"""
+CONDITIONINGS = ("replace", "add")
 
 
-class LatentMoments:
-    """Sums over the training pairs of one level's latents, from which a VoxelPrior is fitted in closed form."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.sums: tuple[Tensor, ...] = ()
-
-    def add(self, mri: Tensor, pet: Tensor) -> None:
-        """Count the latents (B, channels, X, Y, Z) of a batch in, in float64."""
-        mri, pet = mri.double(), pet.double()
-        new = tuple(part.sum(0) for part in (mri, pet, mri * mri, mri * pet, pet * pet))
-        self.sums = tuple(old + part for old, part in zip(self.sums, new, strict=True)) if self.sums else new
-        self.count += len(mri)
-
-    def central(self) -> tuple[Tensor, ...]:
-        """Mean of MRI and PET, variance of MRI, covariance, variance of PET; each (channels, X, Y, Z)."""
-        mri, pet, mri_square, product, pet_square = (part / self.count for part in self.sums)
-        return (
-            mri,
-            pet,
-            (mri_square - mri * mri).clamp(min=0),
-            product - mri * pet,
-            (pet_square - pet * pet).clamp(min=0),
-        )
-
-
-class VoxelPrior(nn.Module):
-    """A learned line per latent voxel: mean = slope · MRI latent + intercept, and a log-sd of its own.
-
-    A convolution cannot tell one place from another except by the padding at the border, but the model grid is MNI
-    space, where anatomy keeps its place: with a dozen subjects there is not enough data to learn positions from
-    borders. Here every latent voxel starts from its own regression on the training subjects.
-    """
-
-    def __init__(self, latent_shape: Sequence[int]) -> None:
-        super().__init__()
-        self.slope = nn.Parameter(torch.zeros(*latent_shape))
-        self.intercept = nn.Parameter(torch.zeros(*latent_shape))
-        self.log_sd = nn.Parameter(torch.zeros(*latent_shape))
-
-    def forward(self, mri_latent: Tensor) -> tuple[Tensor, Tensor]:
-        return self.slope * mri_latent + self.intercept, self.log_sd
-
-    def fit(self, moments: LatentMoments) -> None:
-        """Least squares at each voxel, its slope drawn to the channel's common slope where the voxel varies little.
-
-        The line goes through the means, so the mean MRI latent gives the mean PET latent. The residual variance counts
-        the channel's mean as one more subject: a voxel that never varied in training must not claim to be certain.
-        """
-        mri, pet, mri_variance, covariance, pet_variance = moments.central()
-        pooled = covariance.mean((1, 2, 3), keepdim=True)
-        pooled_variance = mri_variance.mean((1, 2, 3), keepdim=True).clamp(min=1e-12)
-        slope = (covariance + SHRINKAGE * pooled) / (mri_variance + SHRINKAGE * pooled_variance)
-        residual = (pet_variance - 2 * slope * covariance + slope.square() * mri_variance).clamp(min=0)
-        residual = (moments.count * residual + residual.mean((1, 2, 3), keepdim=True)) / (moments.count + 1)
-        self.slope.copy_(slope)
-        self.intercept.copy_(pet - slope * mri)
-        self.log_sd.copy_(0.5 * residual.clamp(min=1e-12).log())
-
-
-class Relation(nn.Module):
-    """One level of the relation network: from the MRI latent to mean and log-sd of the PET latent (eq. 6).
-
-    Shapes: the latents of both networks are (B, channels, X, Y, Z); so are mean and log-sd.
-    The convolution starts at 0, that is, with the standard normal prior of Glow, or with the `spatial` prior alone.
-    """
-
-    def __init__(self, latent_shape: Sequence[int], kernel: int, spatial: bool) -> None:
-        super().__init__()
-        channels = latent_shape[0]
-        self.convolution = nn.Conv3d(channels, 2 * channels, kernel, padding=kernel // 2)
-        for parameter in self.convolution.parameters():
-            nn.init.zeros_(parameter)
-        self.spatial = VoxelPrior(latent_shape) if spatial else None
-
-    def forward(self, mri_latent: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_sd = self.convolution(mri_latent).chunk(2, dim=1)
-        if self.spatial is None:
-            return mean, log_sd
-        voxel_mean, voxel_log_sd = self.spatial(mri_latent)
-        return mean + voxel_mean, log_sd + voxel_log_sd
-
-
-class DualGlow(Synthesiser):
+class DualGlow(Synthesiser, Density):
     """p(PET | MRI) and p(MRI), each as a flow, tied by the relation network.
 
-    Options, with the paper's values as defaults: `levels`, `steps` per level and `hidden` channels of each network
-    (§4.1), `relation_kernel` (voxels, odd), `prior_weight` λ of p(MRI) (eq. 12). Beyond the paper: `covariates` adds a
-    linear function of age and sex to the mean of the top PET latent; `spatial_prior` gives each latent voxel a line and
-    sd of its own, see VoxelPrior; `checkpoint` computes activations again in the backward pass to save memory.
+    The options' defaults are the paper's: `levels`, `steps` per level and `hidden` channels of each network (§4.1),
+    `relation_kernel` (voxels, odd), `prior_weight` λ of p(MRI) (eq. 12).
+
+    `mixing`, `coupling`, `log_scale_factor`, `network_actnorm`, `edge_channel` (see StepOptions), `relation_bias`,
+    `relation_leaky`, `unit_variance` (see RelationOptions) and `learn_top` are where the authors' released code
+    differs; config/released-code.yaml sets them all.
+
+    `covariates` (of age, sex, group) make the conditional model (eqs 16 and 17) with `conditioning` `replace`:
+    they take the place of the top MRI latent, readers behind gradient reversal keep them out of the lower MRI latents,
+    plain ones keep them in the top latents of both, each with `covariate_weight`. `add` is the released code's way: an
+    embedding in the mean of every level, one reader of the PET latents.
+
+    Beyond the paper: `spatial_prior` gives each latent voxel a line and sd of its own, see VoxelPrior. `memory` (plain,
+    checkpoint, invert) is what the gradient keeps, see flow/memory.py. `channels` are those of MRI and PET; `shape`
+    has one to three axes.
+
+    Raises ConfigError if an option cannot be used.
     """
+
+    default_covariates: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         levels: int = 4,
         steps: int = 16,
         hidden: int = 512,
+        mixing: str = "lu",
+        coupling: str = "exp",
+        log_scale_factor: float = 1.0,
+        network_actnorm: bool = False,
+        edge_channel: bool = False,
         relation_kernel: int = 3,
+        relation_bias: bool = True,
+        relation_leaky: bool = False,
+        unit_variance: bool = False,
+        learn_top: bool = False,
         prior_weight: float = 0.001,
-        covariates: bool = False,
+        covariates: Sequence[str] = (),
+        conditioning: str = "replace",
+        covariate_weight: float = 0.01,
         spatial_prior: bool = False,
-        checkpoint: bool = False,
+        memory: str = "checkpoint",
+        channels: tuple[int, int] = (1, 1),
     ) -> None:
-        if relation_kernel < 1 or relation_kernel % 2 == 0:
-            raise ConfigError(f"dualglow: relation_kernel is {relation_kernel}; it must be an odd number of voxels.")
-        if prior_weight < 0:
-            raise ConfigError(f"dualglow: prior_weight is {prior_weight}; it must not be negative.")
         super().__init__()
-        self.prior_weight = prior_weight
-        self.mri_flow = Glow(1, shape, levels, steps, hidden, checkpoint)
-        self.pet_flow = Glow(1, shape, levels, steps, hidden, checkpoint)
-        # Both networks start from the same random rotations, so that a channel of the MRI latent says something about
-        # the same channel of the PET latent from the first step on.
-        self.pet_flow.load_state_dict(self.mri_flow.state_dict())
-        shapes = self.pet_flow.latent_shapes
-        self.relations = nn.ModuleList(Relation(latent, relation_kernel, spatial_prior) for latent in shapes)
-        self.covariate_mean = nn.Linear(COVARIATES, shapes[-1][0], bias=False) if covariates else None
-        if self.covariate_mean is not None:
-            nn.init.zeros_(self.covariate_mean.weight)
+        self.names = tuple(covariates) or self.default_covariates
+        _check(prior_weight, covariate_weight, conditioning, self.names, levels)
+        self.prior_weight, self.covariate_weight = prior_weight, covariate_weight
+        self.conditioning, self.spatial_prior = conditioning, spatial_prior
+        step = StepOptions(hidden, mixing, coupling, log_scale_factor, network_actnorm, edge_channel)
+        relation = RelationOptions(relation_kernel, relation_bias, relation_leaky, unit_variance, spatial_prior)
+        self.mri_flow, self.pet_flow = (Glow(count, shape, levels, steps, step, memory) for count in channels)
+        if channels[0] == channels[1]:
+            # Both networks start from the same random rotations, so that a channel of the MRI latent says something
+            # about the same channel of the PET latent from the first step on.
+            self.pet_flow.load_state_dict(self.mri_flow.state_dict())
+        shapes = self.mri_flow.latent_shapes, self.pet_flow.latent_shapes
+        self.prior = PetPrior(*shapes, relation, self.names, conditioning, learn_top)
+        self.readers = self._readers(channels[1], len(shape)) if self.names else None
+
+    def _readers(self, pet_channels: int, dims: int) -> nn.ModuleList:
+        """One per MRI latent and one of the top PET latent; or one of the PET latents as an image (`add`)."""
+        if self.conditioning == "add":
+            return nn.ModuleList([Reader(pet_channels, dims, self.names)])
+        shapes = [*self.mri_flow.latent_shapes, self.pet_flow.latent_shapes[-1]]
+        return nn.ModuleList(Reader(shape[0], dims, self.names) for shape in shapes)
 
     @torch.no_grad()
     def initialise(self, batches: Iterable[Batch]) -> None:
@@ -155,21 +110,40 @@ class DualGlow(Synthesiser):
             first.append(batch)
         if not first:
             raise InputError("the training part of this fold has no pairs: check the column `part` of folds.tsv.")
-        self.mri_flow.initialise(self._dequantised(torch.cat([batch.mri for batch in first])))
-        self.pet_flow.initialise(self._dequantised(torch.cat([batch.pet for batch in first])))
-        if any(relation.spatial is not None for relation in self.relations):
+        self.mri_flow.initialise(self._input(torch.cat([batch.mri for batch in first])))
+        self.pet_flow.initialise(self._input(torch.cat([batch.pet for batch in first])))
+        if self.spatial_prior:
             self._fit_spatial_prior(chain(first, remaining))
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Bits per voxel of PET given MRI plus λ times those of MRI (eq. 12), means over the batch."""
-        mri_latents, mri_ladj = self.mri_flow(self._dequantised(batch.mri))
-        pet_latents, pet_ladj = self.pet_flow(self._dequantised(batch.pet))
-        mri_log = mri_ladj + sum(_log_normal(z, torch.zeros_like(z), torch.zeros_like(z)) for z in mri_latents)
-        priors = self._priors(mri_latents, batch.covariates)
-        pet_log = pet_ladj + sum(_log_normal(z, *prior) for z, prior in zip(pet_latents, priors, strict=True))
-        mri_bits, pet_bits = (_bits_per_voxel(value, batch.mri[0].numel()) for value in (mri_log, pet_log))
+        """Bits per voxel of PET given MRI plus λ times those of MRI (eq. 12), means over the batch.
+
+        With covariates, plus `covariate_weight` times the readers' losses.
+        """
+        mri_latents, mri_ladj = self.mri_flow(self._input(batch.mri))
+        pet_latents, pet_ladj = self.pet_flow(self._input(batch.pet))
+        mri_log = mri_ladj + log_density(mri_latents, standard_normal(mri_latents))
+        pet_log = pet_ladj + log_density(pet_latents, self._priors(mri_latents, batch.covariates))
+        mri_bits, pet_bits = (
+            bits_per_voxel(log, image[0].numel()).mean() for log, image in ((mri_log, batch.mri), (pet_log, batch.pet))
+        )
         loss = pet_bits + self.prior_weight * mri_bits
-        return loss, {"pet_bits": pet_bits.detach(), "mri_bits": mri_bits.detach()}
+        terms = {"pet_bits": pet_bits.detach(), "mri_bits": mri_bits.detach()}
+        if self.readers is not None:
+            told = self._covariate_loss(mri_latents, pet_latents, batch.covariates)
+            loss = loss + self.covariate_weight * told
+            terms["covariate_loss"] = told.detach()
+        return loss, terms
+
+    def bits(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+        mri, pet = (
+            centred(image) if generator is None else dequantised(image, generator) for image in (batch.mri, batch.pet)
+        )
+        mri_latents, _ = self.mri_flow(mri)
+        pet_latents, ladj = self.pet_flow(pet)
+        return bits_per_voxel(
+            ladj + log_density(pet_latents, self._priors(mri_latents, batch.covariates)), pet[0].numel()
+        )
 
     @torch.no_grad()
     def predict(self, mri: Tensor, covariates: Tensor, mask: Tensor) -> Tensor:
@@ -186,54 +160,73 @@ class DualGlow(Synthesiser):
             latents.append(mean + temperature * log_sd.exp() * noise.to(mean.device))
         return self._decode(latents, mask)
 
-    def _conditionals(self, mri: Tensor, covariates: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Mean and log-sd of every PET latent given the MRI, taken at the middle of its grey values."""
-        latents, _ = self.mri_flow(_centred(mri))
-        return self._priors(latents, covariates)
+    def networks(self) -> Iterable[nn.Module]:
+        return chain(self.mri_flow.networks(), self.pet_flow.networks())
 
-    def _priors(self, mri_latents: list[Tensor], covariates: Tensor) -> list[tuple[Tensor, Tensor]]:
-        priors = [relation(z) for relation, z in zip(self.relations, mri_latents, strict=True)]
-        if self.covariate_mean is not None:
-            mean, log_sd = priors[-1]
-            priors[-1] = mean + self.covariate_mean(covariates)[:, :, None, None, None], log_sd
+    def _conditionals(self, mri: Tensor, covariates: Tensor) -> list[Gaussian]:
+        """Mean and log-sd of every PET latent given the MRI, taken at the middle of its grey values."""
+        return self._priors(self.mri_flow(centred(mri))[0], covariates)
+
+    def _priors(self, mri_latents: list[Tensor], covariates: Tensor) -> list[Gaussian]:
+        with torch.autocast(covariates.device.type, enabled=False):  # latents are never rounded
+            priors: list[Gaussian] = self.prior(
+                mri_latents, columns(covariates, self.names) if self.names else covariates
+            )
         return priors
 
     def _decode(self, latents: list[Tensor], mask: Tensor) -> Tensor:
-        return (self.pet_flow.inverse(latents) + 0.5 - NOISE / 2) * mask
+        return from_centred(self.pet_flow.inverse(latents)) * mask
 
-    def _dequantised(self, image: Tensor) -> Tensor:
-        """Image in [0, 1] to [-0.5, 0.5], spread over its grey value while training.
+    def _input(self, image: Tensor) -> Tensor:
+        return dequantised(image) if self.training else centred(image)
 
-        Without the noise a constant background would have an infinite density.
-        """
-        if not self.training:
-            return _centred(image)
-        return image - 0.5 + NOISE * torch.rand_like(image)
+    def _covariate_loss(self, mri_latents: list[Tensor], pet_latents: list[Tensor], covariates: Tensor) -> Tensor:
+        """Sum over the readers."""
+        assert self.readers is not None
+        if self.conditioning == "add":
+            read = [unsqueezed(pet_latents)]
+        else:
+            read = [*(gradient_reversal(z) for z in mri_latents[:-1]), mri_latents[-1], pet_latents[-1]]
+        with torch.autocast(covariates.device.type, enabled=False):
+            return torch.stack([reader(z, covariates) for reader, z in zip(self.readers, read, strict=True)]).sum()
 
     def _fit_spatial_prior(self, batches: Iterable[Batch]) -> None:
         """Stream the training latents once, then set every level's prior from their moments."""
-        moments = [LatentMoments() for _ in self.relations]
+        moments = [LatentMoments() for _ in self.prior.levels]
         for batch in batches:
-            mri_latents, _ = self.mri_flow(self._dequantised(batch.mri))
-            pet_latents, _ = self.pet_flow(self._dequantised(batch.pet))
+            mri_latents, _ = self.mri_flow(self._input(batch.mri))
+            pet_latents, _ = self.pet_flow(self._input(batch.pet))
             for level, mri, pet in zip(moments, mri_latents, pet_latents, strict=True):
                 level.add(mri, pet)
-        for level, relation in zip(moments, self.relations, strict=True):
-            if isinstance(relation.spatial, VoxelPrior):
-                relation.spatial.fit(level)
+        self.prior.fit(moments)
 
 
-def _centred(image: Tensor) -> Tensor:
-    """Image in [0, 1] to [-0.5, 0.5], at the middle of its grey value: where the training noise has its mean."""
-    return image - 0.5 + NOISE / 2
+class ConditionalDualGlow(DualGlow):
+    """DUAL-GLOW with side information (eqs 16 and 17); where no covariates are given, the paper's: age."""
+
+    default_covariates: ClassVar[tuple[str, ...]] = ("age",)
 
 
-def _log_normal(z: Tensor, mean: Tensor, log_sd: Tensor) -> Tensor:
-    """Log-density (B,) in nats of a diagonal Gaussian."""
-    terms = -0.5 * log(2 * pi) - log_sd - 0.5 * ((z - mean) * (-log_sd).exp()).square()
-    return terms.flatten(1).sum(1)
+def unsqueezed(latents: Sequence[Tensor]) -> Tensor:
+    """The latents of all levels, put back where they were in the image, as (B, image channels, *shape)."""
+    squeeze = Squeeze()
+    x = latents[-1][:, :0]
+    for latent in reversed(latents):
+        x = squeeze.inverse(torch.cat([x, latent], dim=1))
+    return x
 
 
-def _bits_per_voxel(log_density: Tensor, voxels: int) -> Tensor:
-    """Mean bits per voxel of an image with 256 grey values in [0, 1], from its log-density in nats (B,)."""
-    return (-log_density / voxels / log(2) - log(NOISE) / log(2)).mean()
+def _check(
+    prior_weight: float, covariate_weight: float, conditioning: str, covariates: Sequence[str], levels: int
+) -> None:
+    for name, value in (("prior_weight", prior_weight), ("covariate_weight", covariate_weight)):
+        if value < 0:
+            raise ConfigError(f"dualglow: {name} is {value}; it must not be negative.")
+    if conditioning not in CONDITIONINGS:
+        raise ConfigError(f"dualglow: conditioning is {conditioning!r}; choose one of {', '.join(CONDITIONINGS)}.")
+    check_names(covariates)
+    if covariates and conditioning == "replace" and levels < 2:
+        raise ConfigError(
+            "dualglow: with covariates in the place of the top MRI latent and levels: 1, no MRI would reach the PET. "
+            "Choose 2 levels or more, or conditioning: add."
+        )

@@ -7,7 +7,12 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-COVARIATES = 2  # age (z-score over the training subjects) and sex (±1)
+GROUPS = ("CN", "SMC", "EMCI", "MCI", "LMCI", "AD")
+
+COVARIATE_COLUMNS = {"age": slice(0, 1), "sex": slice(1, 2), "group": slice(2, 2 + len(GROUPS))}
+"""Where Batch.covariates holds what: age (z-score over the training people), sex (F −1, M 1), diagnosis (one-hot)."""
+
+COVARIATES = 2 + len(GROUPS)
 
 
 class Batch(NamedTuple):
@@ -15,7 +20,7 @@ class Batch(NamedTuple):
 
     mri, pet, mask are (B, 1, X, Y, Z): MRI in [0, 1]; PET in window units (SUVR / window, clipped to [0, 1]);
     mask 0 or 1.
-    covariates is (B, COVARIATES), standardised on the training subjects, 0 where missing.
+    covariates is (B, COVARIATES), standardised on the training subjects, 0 where missing; see COVARIATE_COLUMNS.
     """
 
     mri: Tensor
@@ -47,3 +52,19 @@ class Synthesiser(nn.Module, ABC):
         self, mri: Tensor, covariates: Tensor, mask: Tensor, temperature: float, generator: torch.Generator
     ) -> Tensor:
         """One random PET for each MRI, 0 outside the mask; temperature scales the latent (or voxel) noise."""
+
+    def networks(self) -> Iterable[nn.Module]:
+        """The parts that do the work, worth compiling."""
+        return ()
+
+
+class Density(ABC):
+    """What a method offers that knows how probable a PET is."""
+
+    @abstractmethod
+    def bits(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+        """Bits per voxel (B,) of each PET given its MRI, for images of 256 grey values in [0, 1].
+
+        With a generator, both images are spread within their grey values by noise from it (in expectation an upper
+        bound of the bits of the quantised PET); without, they stand at the middle of their grey values.
+        """

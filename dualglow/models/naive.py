@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from dualglow.errors import ConfigError, InputError
-from dualglow.models.interface import COVARIATES, Batch, Synthesiser
+from dualglow.models.interface import Batch, Synthesiser
+
+LINEAR_COVARIATES = 2  # age and sex, the first columns of Batch.covariates
 
 
 class ClosedForm(Synthesiser):
@@ -83,7 +85,7 @@ class LinearSynthesiser(ClosedForm):
             raise ConfigError(f"linear: ridge is {ridge}; it must be above 0.")
         super().__init__(shape)
         self.ridge = ridge
-        self.register_buffer("coefficients", torch.zeros(2 + COVARIATES, *shape))
+        self.register_buffer("coefficients", torch.zeros(2 + LINEAR_COVARIATES, *shape))
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Sum the second moments of (features, PET) per voxel in float64, then solve all voxels at once."""
@@ -114,8 +116,8 @@ class LinearSynthesiser(ClosedForm):
         return (self._features(mri, covariates) * self.coefficients).sum(1, keepdim=True)
 
     def _features(self, mri: Tensor, covariates: Tensor) -> Tensor:
-        """(B, 2 + COVARIATES, X, Y, Z): 1, MRI intensity, covariates."""
-        spread = covariates[:, :, None, None, None].expand(-1, -1, *mri.shape[2:])
+        """(B, 2 + LINEAR_COVARIATES, X, Y, Z): 1, MRI intensity, age, sex."""
+        spread = covariates[:, :LINEAR_COVARIATES, None, None, None].expand(-1, -1, *mri.shape[2:])
         return torch.cat([torch.ones_like(mri), mri, spread], dim=1)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dualglow.errors import ConfigError, InputError
-from dualglow.models import Batch, build
+from dualglow.models import COVARIATES, Batch, build
 from dualglow.models.dualglow import DualGlow
 
 SHAPE = (8, 8, 8)
@@ -19,7 +19,7 @@ def planted(pairs: int, seed: int) -> Batch:
     coarse = torch.rand(pairs, 1, 4, 4, 4, generator=random)
     mri = torch.nn.functional.interpolate(coarse, SHAPE, mode="trilinear")
     pet = 0.8 - 0.6 * mri + 0.02 * torch.randn(mri.shape, generator=random)
-    return Batch(mri, pet, torch.ones_like(mri), torch.randn(pairs, 2, generator=random))
+    return Batch(mri, pet, torch.ones_like(mri), torch.randn(pairs, COVARIATES, generator=random))
 
 
 def small(**options: object) -> DualGlow:
@@ -62,10 +62,13 @@ def test_spatial_prior_starts_at_a_regression() -> None:
     centred = [image - 0.5 + 1 / 512 for image in (train.mri, train.pet)]
     with torch.no_grad():
         mri_latents, pet_latents = model.mri_flow(centred[0])[0], model.pet_flow(centred[1])[0]
-        means = [r(z.mean(0, keepdim=True))[0] for r, z in zip(model.relations, mri_latents, strict=True)]
+        means = [
+            r(z.mean(0, keepdim=True), train.covariates[:1])[0]
+            for r, z in zip(model.prior.levels, mri_latents, strict=True)
+        ]
         decoded = model.pet_flow.inverse(means) + 0.5 - 1 / 512
     torch.testing.assert_close(decoded[0], train.pet.mean(0), atol=1e-4, rtol=0)
-    for relation, mri, pet in zip(model.relations, mri_latents, pet_latents, strict=True):
+    for relation, mri, pet in zip(model.prior.levels, mri_latents, pet_latents, strict=True):
         covariance = ((mri - mri.mean(0)) * (pet - pet.mean(0))).mean(0)
         variance = mri.var(0, correction=0)
         common = [part.mean((1, 2, 3), keepdim=True) for part in (covariance, variance)]
@@ -104,11 +107,11 @@ def test_samples_and_the_mask() -> None:
 
 def test_two_at_once_are_two_one_by_one_and_the_state_dict_is_all() -> None:
     batch = planted(2, seed=6)
-    options = {"spatial_prior": True, "covariates": True}
+    options = {"spatial_prior": True, "covariates": ["age", "group"]}
     model = small(**options).eval()
     model.initialise([planted(6, seed=7)])
     with torch.no_grad():
-        model.covariate_mean.weight.normal_()
+        model.prior.levels[-1].slopes.normal_()
     torch.manual_seed(99)
     restored = build("dualglow", SHAPE, SMALL | options).eval()
     restored.load_state_dict(model.state_dict())
