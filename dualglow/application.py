@@ -1,6 +1,6 @@
 """A trained model on one new T1: preprocessing, prediction, and the way back to the T1's own space."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from dualglow.preprocess.intensity import t1_to_unit
 from dualglow.preprocess.resample import to_mni
 from dualglow.preprocess.t1 import PreparedT1, prepare_t1, to_native
 from dualglow.training.checkpoint import load_model
-from dualglow.training.synthesis import predict_volume
+from dualglow.training.synthesis import Sampling, predict_volume
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ def apply_model(
     model_folder: Path,
     person: Person,
     out: Path,
-    samples: int,
-    temperature: float,
+    sampling: Sampling,
     preset: str,
     engine: str,
     seed: int,
 ) -> None:
-    """Write the synthetic PET and its standard deviation (SUVR) in MNI152 (1.5 mm) and on the T1's own grid.
+    """Write the synthetic PET, the samples' standard deviation and quantiles (SUVR) in MNI152 (1.5 mm) and T1 space.
 
-    Outputs in `out`: `space-{MNI152,T1w}_desc-{synthetic,std}_pet.nii.gz`, `synthetic.png` and, last, `apply.json`.
+    Outputs in `out`: `space-{MNI152,T1w}_desc-{synthetic,std,q05,…}_pet.nii.gz`, `synthetic.png` and, last,
+    `apply.json`.
 
     Raises
     ------
@@ -55,14 +55,14 @@ def apply_model(
         prepared = prepare_t1(person.t1, workdir, preset, seed, engine)
         mask = np.asarray(load_3d(prepared.carried.model_mask).dataobj) > 0
         mri = t1_to_unit(np.asarray(load_3d(prepared.carried.model_t1).dataobj), mask)
-        volumes = predict_volume(model, card, mri, mask, person.age, person.sex, samples, temperature, seed)
-        for description, volume in zip(("synthetic", "std"), volumes, strict=True):
+        maps = predict_volume(model, card, mri, mask, person.age, person.sex, sampling, seed)
+        for description, volume in maps.items():
             _save(volume, description, prepared, out)
-        slices = Slices(mri, *volumes, MODEL_GRID.matrix)
+        slices = Slices(mri, maps["synthetic"], maps["std"], MODEL_GRID.matrix)
     label = f"{person.t1.name}, {card['method']}, fold {card['fold']}"
     simulated = bool(card["simulated"])
     save_picture(applied_montage(slices, label, trained_on_simulated=simulated), out / "synthetic.png")
-    write_json(_record(card, person, preset, samples, temperature, seed), out / "apply.json")
+    write_json(_record(card, person, preset, sampling, seed), out / "apply.json")
 
 
 def _check_grid(card: dict[str, Any], folder: Path) -> None:
@@ -78,9 +78,7 @@ def _save(volume: np.ndarray, description: str, prepared: PreparedT1, out: Path)
     to_native(on_model_grid, prepared, out / f"space-T1w_desc-{description}_pet.nii.gz")
 
 
-def _record(
-    card: dict[str, Any], person: Person, preset: str, samples: int, temperature: float, seed: int
-) -> dict[str, Any]:
+def _record(card: dict[str, Any], person: Person, preset: str, sampling: Sampling, seed: int) -> dict[str, Any]:
     kept = ("method", "fold", "split_hash", "reference_region", "simulated", "window")
     return {
         "t1": str(person.t1.resolve()),
@@ -88,8 +86,7 @@ def _record(
         "sex": person.sex,
         "units": "SUVR",
         "preset": preset,
-        "samples": samples,
-        "temperature": temperature,
+        **asdict(sampling),
         "seed": seed,
         "dualglow": dualglow.__version__,
         "model": {name: card.get(name) for name in kept},

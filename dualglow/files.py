@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,30 @@ def written(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_folder(out: Path, endings: tuple[str, ...]) -> Iterator[Path]:
+    """Yield an empty folder beside `out`; on success it replaces `out` as a whole, on failure it is removed.
+
+    Raises InputError if `out` holds a file whose name has none of the `endings`: it is not an earlier result of ours.
+    """
+    present = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    foreign = [name for name in present if not name.endswith(endings)]
+    if foreign:
+        raise InputError(f"{out}: holds other files ({foreign[0]}). Choose a new or empty folder for --out.")
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{part}: cannot be created ({error.strerror}). Choose a writable --out.") from error
+    try:
+        yield part
+        shutil.rmtree(out, ignore_errors=True)
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:

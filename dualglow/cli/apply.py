@@ -6,6 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from dualglow.cli.app import app
+from dualglow.cli.uncertainty import QUANTILES, numbers
 
 
 @app.command()
@@ -17,6 +18,7 @@ def apply(
     sex: Annotated[str | None, Option(help="F or M, for a model that uses it.")] = None,
     samples: Annotated[int, Option(help="Samples for the standard deviation.", min=2)] = 16,
     temperature: Annotated[float, Option(help="Of the samples.", min=0)] = 0.7,
+    quantiles: Annotated[str, QUANTILES] = "",
     preset: Annotated[
         str, Option(help="Preprocessing: default or fast; use what the model was trained with.")
     ] = "default",
@@ -28,13 +30,16 @@ def apply(
     **Inputs**: a trained model and a T1 in scanner space. It is preprocessed as the training data were (minutes).
 
     **Outputs** in --out: `space-MNI152_desc-synthetic_pet.nii.gz` (1.5 mm), `space-T1w_desc-synthetic_pet.nii.gz` (the
-    T1's own grid), the same with `desc-std` (standard deviation of the samples), `apply.json`, and a picture
-    `synthetic.png`.
+    T1's own grid), the same with `desc-std` (standard deviation of the samples) and, for --quantiles, `desc-q05` and
+    so on (voxelwise quantiles of the samples), `apply.json`, and a picture `synthetic.png`. docs/uncertainty.md says
+    what they mean.
 
     **Units**: SUVR relative to the model's reference region.
 
     **Example**: `dualglow apply results/models/dualglow/fold-0 --t1 T1.nii.gz --age 72 --sex F --out synthetic/`
     """
     from dualglow.application import Person, apply_model
+    from dualglow.training.synthesis import Sampling
 
-    apply_model(model, Person(t1, age, sex), out, samples, temperature, preset, engine, seed)
+    sampling = Sampling(samples, temperature, numbers("--quantiles", quantiles))
+    apply_model(model, Person(t1, age, sex), out, sampling, preset, engine, seed)

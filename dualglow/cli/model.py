@@ -1,4 +1,4 @@
-"""Verbs of the training room: train a model, and make PETs of the people that it has not seen."""
+"""The verb of the training room: train a model; and the options that it shares with those that use one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,40 +80,7 @@ def train(
     optimisation = Optimisation(epochs, batch_size, learning_rate, warmup_epochs, clip_gradient, seed)
     options = _options_of(method, network)
     request = Request(dataset, folds, fold, method, out, options, optimisation, window_percentile)
-    train_fold(request, _device(device, threads))
-
-
-@app.command()
-def synthesise(
-    model: Annotated[Path, Option(help="A model's folder (from `dualglow train`).")],
-    dataset: Annotated[Path, DATASET],
-    folds: Annotated[Path, FOLDS],
-    fold: Annotated[int, FOLD],
-    out: Annotated[Path, Option(help="Folder for the images; an earlier synthesis in it is replaced.")],
-    samples: Annotated[int, Option(help="Random PETs per person, for the standard deviation.", min=2)] = 16,
-    temperature: Annotated[float, Option(help="Scales the noise of the samples.", min=0)] = 0.7,
-    seed: Annotated[int, Option(help="Of the samples; each pair has a generator of its own.")] = 1,
-    device: Annotated[str, DEVICE] = "auto",
-    threads: Annotated[int | None, THREADS] = None,
-) -> None:
-    """Synthesise the PETs of a fold's test pairs, and how sure the model is of each voxel.
-
-    Refuses a model that was trained on another split than --folds, for it may have seen the people to be tested.
-
-    **Inputs**: a model, the packed dataset and folds.tsv.
-
-    **Outputs** in --out: `<pair_id>_desc-synthetic_pet.nii.gz` (temperature 0), `<pair_id>_desc-std_pet.nii.gz`
-    (standard deviation of the samples) and synthesis.json.
-
-    **Units**: SUVR on the model grid, with its true affine (RAS+, mm).
-
-    **Example**: `dualglow synthesise --model model --dataset results/dataset --folds results/cohort/folds.tsv --fold 0
-    --out synthesis`
-    """
-    from dualglow.training.synthesis import synthesise_fold
-
-    where = _device(device, threads)
-    synthesise_fold(model, dataset, folds, fold, out, samples, temperature, seed, where)
+    train_fold(request, device_of(device, threads))
 
 
 def _options_of(method: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +95,7 @@ def _options_of(method: str, given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in inspect.signature(METHODS[method]).parameters}
 
 
-def _device(name: str, threads: int | None) -> "torch.device":
+def device_of(name: str, threads: int | None) -> "torch.device":
     """Limit PyTorch's threads and choose the torch.device."""
     import torch
 

@@ -92,7 +92,7 @@ def save_figure(figure: Figure, drawn: pd.DataFrame, stem: Path) -> list[Path]:
     return paths
 
 
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a PNG of at most 1600 pixels a side and 300 dpi."""
+def save_picture(figure: Figure, path: Path, dpi: int = 300) -> None:
+    """Write a PNG of at most 1600 pixels a side."""
     with paper_style(), written(path) as part:
-        figure.savefig(part, dpi=min(300, MAX_PIXELS / max(figure.get_size_inches())))
+        figure.savefig(part, dpi=min(dpi, MAX_PIXELS / max(figure.get_size_inches())))

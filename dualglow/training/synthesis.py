@@ -1,6 +1,8 @@
-"""From T1 to PET with a trained model: the prediction and its standard deviation, in SUVR."""
+"""From T1 to PET with a trained model: the prediction, and how the model's samples spread about it, in SUVR."""
 
-import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,43 @@ import torch
 from torch import Tensor
 
 from dualglow.errors import ConfigError, DualGlowError, InputError
-from dualglow.files import write_json
-from dualglow.models import Synthesiser
-from dualglow.preprocess.pack import Dataset
-from dualglow.training.checkpoint import load_model
-from dualglow.training.data import Fold, Scaling, read_fold
+from dualglow.files import write_json, written_folder
+from dualglow.models import Batch, Synthesiser
+from dualglow.training.data import Scaling
 from dualglow.training.seeds import derived_seed
+from dualglow.training.unseen import Unseen, naming
+
+FILES = ("_pet.nii.gz", "_synthesis.png", "synthesis.json")
+"""Endings of all that a folder of syntheses may hold."""
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Sampling:
+    """How many random PETs per person, at which temperature, and which quantiles of them (between 0 and 1) to keep.
+
+    Raises ConfigError if the samples are too few: below 1 / (samples + 1) they do not reach.
+    """
+
+    samples: int = 16
+    temperature: float = 0.7
+    quantiles: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.samples < 2:
+            raise ConfigError(f"--samples {self.samples}: a standard deviation needs at least 2.")
+        for quantile in self.quantiles:
+            if not 0 < quantile < 1:
+                raise ConfigError(f"--quantiles {quantile:g}: must be above 0 and below 1.")
+            needed = ceil(1 / min(quantile, 1 - quantile) - 1 - 1e-6)
+            if self.samples < needed:
+                raise ConfigError(f"--quantiles {quantile:g}: needs --samples {needed} or more, not {self.samples}.")
+
+
+def quantile_name(quantile: float) -> str:
+    """Its name in files: q05 for 0.05, q50 for 0.5, q975 for 0.975."""
+    return "q" + f"{quantile:.6f}".removeprefix("0.").rstrip("0").ljust(2, "0")
+
+
 def predict_volume(
     model: Synthesiser,
     card: dict[str, Any],
@@ -26,11 +56,10 @@ def predict_volume(
     mask: np.ndarray,
     age: float | None,
     sex: str | None,
-    samples: int,
-    temperature: float,
+    sampling: Sampling,
     seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """PET of one person at temperature 0, and the voxelwise sd of `samples` samples at `temperature`.
+) -> dict[str, np.ndarray]:
+    """PET of one person and the spread of the samples, as `volumes` gives them.
 
     Parameters
     ----------
@@ -41,33 +70,69 @@ def predict_volume(
     age, sex
         Years and F or M; None or n/a if unknown.
 
-    Returns
-    -------
-    Two float32 arrays (X, Y, Z) in SUVR, 0 outside the mask. PET is cut to [0, window], the range of the training.
-
     Raises
     ------
-    InputError, ConfigError, DualGlowError
-        If the shape is not the card's, `samples` is below 2, or the model yields values that are not finite.
+    InputError, DualGlowError
+        If the shape is not the card's, or the model yields values that are not finite.
     """
-    if samples < 2:
-        raise ConfigError(f"--samples {samples}: a standard deviation needs at least 2.")
     if list(mri.shape) != list(card["shape"]):
         raise InputError(f"the T1 has the shape {mri.shape}, the model {tuple(card['shape'])}. Resample it first.")
-    scaling = Scaling.from_card(card)
     device = next(iter(model.state_dict().values())).device
     image, inside = (torch.from_numpy(np.array(v, dtype=np.float32))[None, None].to(device) for v in (mri, mask))
-    covariates = torch.from_numpy(scaling.covariates(age, sex))[None].to(device)
-    generator = torch.Generator(device).manual_seed(seed)
-    prediction = _in_range(model.predict(image, covariates, inside))
-    mean, squares = torch.zeros_like(prediction, dtype=torch.float64), torch.zeros_like(prediction, dtype=torch.float64)
-    for count in range(1, samples + 1):  # Welford: one sample in memory, no cancellation
-        sample = _in_range(model.sample(image, covariates, inside, temperature, generator)).double()
-        change = sample - mean
-        mean += change / count
-        squares += change * (sample - mean)
-    sd = (squares / (samples - 1)).sqrt()
-    return _suvr(prediction, scaling), _suvr(sd, scaling)
+    covariates = torch.from_numpy(Scaling.from_card(card).covariates(age, sex))[None].to(device)
+    return volumes(model, Batch(image, torch.zeros_like(image), inside, covariates), card["window"], sampling, seed)
+
+
+def volumes(model: Synthesiser, batch: Batch, window: float, sampling: Sampling, seed: int) -> dict[str, np.ndarray]:
+    """The maps of a batch of one, float32 (X, Y, Z) in SUVR, 0 outside the mask, by their names in files.
+
+    `synthetic` is the prediction (temperature 0), `std` the voxelwise standard deviation of the samples, `q05` and so
+    on their voxelwise quantiles. PET is cut to [0, window], the range of the training. Samples are only all in memory
+    where quantiles are asked for: 1.6 MB each on the model grid.
+    """
+    prediction = _suvr(_predicted(model, batch), window)
+    drawn = samples(model, batch, window, sampling, seed)
+    if not sampling.quantiles:
+        return {"synthetic": prediction, "std": moments(drawn)[1]}
+    kept = np.stack(list(drawn))
+    quantiles = {quantile_name(quantile): quantile_map(kept, quantile) for quantile in sorted(sampling.quantiles)}
+    return {"synthetic": prediction, "std": moments(kept)[1], **quantiles}
+
+
+def samples(model: Synthesiser, batch: Batch, window: float, sampling: Sampling, seed: int) -> Iterator[np.ndarray]:
+    """Random PETs (X, Y, Z) of a batch of one, in SUVR, one at a time, cut to [0, window] as in training."""
+    generator = torch.Generator(batch.mri.device).manual_seed(seed)
+    for _ in range(sampling.samples):
+        yield _suvr(_sampled(model, batch, sampling.temperature, generator), window)
+
+
+def moments(drawn: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (n − 1) at each voxel, float32 (Welford: one volume in memory, no cancellation)."""
+    mean, squares, count = np.zeros(()), np.zeros(()), 0
+    for count, volume in enumerate(drawn, start=1):
+        change = volume - mean
+        mean = mean + change / count
+        squares = squares + change * (volume - mean)
+    return mean.astype(np.float32), np.sqrt(squares / (count - 1)).astype(np.float32)
+
+
+def quantile_map(kept: np.ndarray, quantile: float) -> np.ndarray:
+    """Quantile over the first axis, at the position q (n + 1) of the ordered samples.
+
+    With it one more draw of the same distribution lies below the q-quantile with probability q, however few samples
+    there are; numpy's default lies further inside.
+    """
+    return np.quantile(kept, quantile, axis=0, method="weibull").astype(np.float32)
+
+
+@torch.no_grad()
+def _predicted(model: Synthesiser, batch: Batch) -> Tensor:
+    return _in_range(model.predict(batch.mri, batch.covariates, batch.mask))
+
+
+@torch.no_grad()
+def _sampled(model: Synthesiser, batch: Batch, temperature: float, generator: torch.Generator) -> Tensor:
+    return _in_range(model.sample(batch.mri, batch.covariates, batch.mask, temperature, generator))
 
 
 def _in_range(pet: Tensor) -> Tensor:
@@ -76,90 +141,27 @@ def _in_range(pet: Tensor) -> Tensor:
     return pet.clamp(0, 1)
 
 
-def _suvr(pet: Tensor, scaling: Scaling) -> np.ndarray:
-    return (pet * scaling.window)[0, 0].float().cpu().numpy()
+def _suvr(pet: Tensor, window: float) -> np.ndarray:
+    return (pet * window)[0, 0].float().cpu().numpy()
 
 
 def synthesise_fold(
-    model_folder: Path,
-    dataset_folder: Path,
-    folds: Path,
-    fold: int,
-    out: Path,
-    samples: int,
-    temperature: float,
-    seed: int,
-    device: torch.device,
+    unseen: Unseen, out: Path, sampling: Sampling, seed: int, finish: Callable[[Path], None] | None = None
 ) -> list[str]:
-    """Write PET and sd (SUVR, the grid's affine) of every test pair of `fold` into `out`, a folder whole or absent.
+    """Write the maps (SUVR, the grid's affine) of every test pair into `out`, a folder whole or absent.
 
-    Each pair has a generator of its own, so it does not matter which others are synthesised. Returns the pair_ids.
-    Raises InputError if the model was trained on another split than this one: test people may be among its training.
+    Each pair has a generator of its own, so it does not matter which others are synthesised. `finish` may add pictures
+    to the folder before it takes its place. Returns the pair_ids.
     """
-    model, card = load_model(model_folder, device)
-    dataset = Dataset.load(dataset_folder)
-    chosen = read_fold(folds, fold, dataset)
-    _check_split(card, chosen, model_folder, folds)
-    _check_grid(card, dataset, model_folder, dataset_folder)
-    part = _fresh_part(out)
-    names = dataset.pairs.iloc[chosen.test]["pair_id"].tolist()
-    for row, name in zip(chosen.test, names, strict=True):
-        person = dataset.pairs.iloc[row]
-        mri, mask = dataset.volumes[row, 0], dataset.masks[row]
-        own_seed = derived_seed(seed, "sample", name)
-        try:
-            images = predict_volume(
-                model, card, mri, mask, person.get("age"), person.get("sex"), samples, temperature, own_seed
-            )
-        except DualGlowError as error:
-            raise type(error)(f"{name}: {error}") from error
-        for description, array in zip(("synthetic", "std"), images, strict=True):
-            nib.save(dataset.grid.image(array), part / f"{name}_desc-{description}_pet.nii.gz")
-    settings = {"samples": samples, "temperature": temperature, "seed": seed, "units": "SUVR"}
-    kept = ("method", "fold", "split_hash", "reference_region", "simulated", "versions")
-    write_json({**{name: card.get(name) for name in kept}, **settings}, part / "synthesis.json")
-    _replace(part, out)
-    return names
-
-
-def _check_split(card: dict[str, Any], fold: Fold, model_folder: Path, folds: Path) -> None:
-    if card["fold"] != fold.number:
-        raise InputError(f"{model_folder}: was trained on fold {card['fold']}, not on fold {fold.number}.")
-    if card["split_hash"] != fold.split_hash:
-        raise InputError(
-            f"{model_folder}: was trained on another split ({card['split_hash']}) than fold {fold.number} of {folds} "
-            f"({fold.split_hash}), so it may have seen its test people. Train it again on this split."
-        )
-
-
-def _check_grid(card: dict[str, Any], dataset: Dataset, model_folder: Path, dataset_folder: Path) -> None:
-    same_grid = list(card["shape"]) == list(dataset.grid.shape) and np.allclose(card["affine"], dataset.grid.affine)
-    if not same_grid:
-        raise InputError(f"{dataset_folder}: is on another grid than {model_folder}. Pack it again, or train again.")
-    region = dataset.info.get("reference_region")
-    if card.get("reference_region") != region:
-        raise InputError(
-            f"{dataset_folder}: SUVR is relative to {region}, but {model_folder} was trained on "
-            f"{card.get('reference_region')}. Train again."
-        )
-
-
-def _fresh_part(out: Path) -> Path:
-    """An empty folder beside `out` to build in. Refuses an `out` that holds anything but an earlier synthesis."""
-    foreign = [path.name for path in out.iterdir()] if out.is_dir() else []
-    foreign = [name for name in foreign if not name.endswith("_pet.nii.gz") and name != "synthesis.json"]
-    if foreign:
-        raise InputError(f"{out}: holds other files ({foreign[0]}). Choose a new or empty folder for --out.")
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"{part}: cannot be created ({error.strerror}). Choose a writable --out.") from error
-    return part
-
-
-def _replace(part: Path, out: Path) -> None:
-    if out.is_dir():
-        shutil.rmtree(out)
-    part.rename(out)
+    with written_folder(out, FILES) as part:
+        for name, batch in unseen.batches():
+            with naming(name):
+                own_seed = derived_seed(seed, "sample", name)
+                maps = volumes(unseen.model, batch, unseen.card["window"], sampling, own_seed)
+            for description, volume in maps.items():
+                nib.save(unseen.dataset.grid.image(volume), part / f"{name}_desc-{description}_pet.nii.gz")
+        settings = {**asdict(sampling), "seed": seed, "units": "SUVR"}
+        write_json({**unseen.record, **settings}, part / "synthesis.json")
+        if finish:
+            finish(part)
+    return unseen.names
