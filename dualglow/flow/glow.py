@@ -54,25 +54,31 @@ def flow_step(channels: int, dims: int, how: StepOptions) -> Sequence:
 class Glow(nn.Module):
     """x (B, channels, *shape) to one latent per level and back (Kingma & Dhariwal 2018, figure 2b).
 
-    One to three spatial axes, any number of channels. `latent_shapes` holds each latent's (channels, *spatial), first
+    One to three spatial axes, any number of channels; `steps` is one number or one per level. `latent_shapes` holds each latent's (channels, *spatial), first
     level first. The last level keeps all its channels. `memory` is what the gradient keeps, see flow/memory.py.
     Raises ConfigError if a size in `shape` is not divisible by 2^levels.
     """
 
     def __init__(
-        self, channels: int, shape: List[int], levels: int, steps: int, how: StepOptions, memory: str = "plain"
+        self,
+        channels: int,
+        shape: List[int],
+        levels: int,
+        steps: int | List[int],
+        how: StepOptions,
+        memory: str = "plain",
     ) -> None:
         super().__init__()
-        check_sizes(shape, levels, steps)
+        check_sizes(shape, levels)
         _require("channels", channels)
         _choose("memory", memory, MEMORY)
         dims = len(shape)
         self.memory = memory
         self.levels = nn.ModuleList()
         self.latent_shapes: list[tuple[int, ...]] = []
-        for level in range(1, levels + 1):
+        for level, depth in enumerate(steps_per_level(steps, levels), start=1):
             channels *= 2**dims
-            self.levels.append(Sequence(Squeeze(), *(flow_step(channels, dims, how) for _ in range(steps))))
+            self.levels.append(Sequence(Squeeze(), *(flow_step(channels, dims, how) for _ in range(depth))))
             sizes = tuple(size // 2**level for size in shape)
             going_on = channels // 2 if level < levels else 0
             self.latent_shapes.append((channels - going_on, *sizes))
@@ -113,12 +119,21 @@ class Glow(nn.Module):
         return x[:, : x.shape[1] - stay], x[:, x.shape[1] - stay :]
 
 
-def check_sizes(shape: List[int], levels: int, steps: int) -> None:
+def steps_per_level(steps: int | List[int], levels: int) -> List[int]:
+    """The number of steps of each level. Raises ConfigError if they are not as many numbers as levels, or below 1."""
+    each = [steps] * levels if isinstance(steps, int) else list(steps)
+    if len(each) != levels:
+        raise ConfigError(f"steps has {len(each)} numbers for {levels} levels; give one number, or one per level.")
+    for number in each:
+        _require("steps", number)
+    return each
+
+
+def check_sizes(shape: List[int], levels: int) -> None:
     """Raise ConfigError if a network of these sizes cannot be built."""
     if not 1 <= len(shape) <= 3:
         raise ConfigError(f"a flow works on 1 to 3 spatial axes, not {len(shape)}.")
     _require("levels", levels)
-    _require("steps", steps)
     if any(size % 2**levels or size == 0 for size in shape):
         raise ConfigError(
             f"a volume of {'×'.join(map(str, shape))} cannot be squeezed {levels} times: every size must be divisible "

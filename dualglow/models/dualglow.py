@@ -33,7 +33,7 @@ CONDITIONINGS = ("replace", "add")
 class DualGlow(Synthesiser, Density):
     """p(PET | MRI) and p(MRI), each as a flow, tied by the relation network.
 
-    The options' defaults are the paper's: `levels`, `steps` per level and `hidden` channels of each network (§4.1),
+    The options' defaults are the paper's: `levels`, `steps` per level (or a list) and `hidden` channels of each network (§4.1),
     `relation_kernel` (voxels, odd), `prior_weight` λ of p(MRI) (eq. 12).
 
     `mixing`, `coupling`, `log_scale_factor`, `network_actnorm`, `edge_channel` (see StepOptions), `relation_bias`,
@@ -58,7 +58,7 @@ class DualGlow(Synthesiser, Density):
         self,
         shape: tuple[int, ...],
         levels: int = 4,
-        steps: int = 16,
+        steps: int | Sequence[int] = 16,
         hidden: int = 512,
         mixing: str = "lu",
         coupling: str = "exp",

@@ -125,6 +125,11 @@ def test_tiny_flow_is_a_density() -> None:
     assert abs(total - 1) < 1e-3
 
 
+def test_steps_may_differ_between_levels() -> None:
+    glow = Glow(1, (8, 8), levels=3, steps=[1, 3, 2], how=SMALL)
+    assert [len(level.layers) - 1 for level in glow.levels] == [1, 3, 2]
+
+
 def test_two_at_once_are_two_one_by_one() -> None:
     glow = randomised(Glow(1, (4, 4, 8), levels=2, steps=2, how=SMALL))
     x = torch.randn(2, 1, 4, 4, 8, dtype=torch.float64)
@@ -220,6 +225,8 @@ def test_sizes_that_cannot_be_squeezed_are_named() -> None:
         Squeeze()(torch.zeros(1, 1, 3, 4))
     with pytest.raises(ConfigError, match="steps is 0"):
         Glow(1, (8, 8, 8), levels=2, steps=0, how=SMALL)
+    with pytest.raises(ConfigError, match="steps has 3 numbers for 2 levels"):
+        Glow(1, (8, 8, 8), levels=2, steps=[1, 2, 3], how=SMALL)
     with pytest.raises(ConfigError, match="at least 2 channels"):
         AffineCoupling(1, 2, dims=3)
     with pytest.raises(ConfigError, match="memory is 'invers'; choose one of plain, checkpoint, invert"):

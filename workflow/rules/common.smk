@@ -73,6 +73,8 @@ def flags(options):
 def flag(name, value):
     if isinstance(value, bool):
         return name if value else name.replace("--", "--no-", 1)
+    if isinstance(value, list):
+        return f"{name} {','.join(map(str, value))}"
     return f"{name} {value}"
 
 

@@ -1,0 +1,201 @@
+"""The conditional model (eqs 16 and 17), and DUAL-GLOW on images of other sizes, channels and precisions."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from dualglow.errors import ConfigError
+from dualglow.models import COVARIATES, Batch, build
+from dualglow.models.covariates import Reader, columns, gradient_reversal
+from dualglow.models.dualglow import DualGlow, unsqueezed
+from dualglow.models.interface import COVARIATE_COLUMNS
+
+SHAPE = (8, 8, 8)
+SMALL = {"levels": 2, "steps": 1, "hidden": 8}
+
+
+def model_of(method: str = "dualglow-conditional", **options: object) -> DualGlow:
+    torch.manual_seed(0)
+    made = build(method, options.pop("shape", SHAPE), SMALL | options)
+    assert isinstance(made, DualGlow)
+    return made
+
+
+def people(count: int, seed: int = 0) -> Tensor:
+    """(count, COVARIATES) with every covariate known."""
+    random = torch.Generator().manual_seed(seed)
+    age = torch.randn(count, 1, generator=random)
+    sex = torch.randint(2, (count, 1), generator=random) * 2.0 - 1
+    group = torch.eye(6)[torch.randint(6, (count,), generator=random)]
+    return torch.cat([age, sex, group], dim=1)
+
+
+def ageing(count: int, seed: int) -> Batch:
+    """The PET loses 0.1 per sd of age everywhere; the MRI does not know the age."""
+    covariates = people(count, seed)
+    random = torch.Generator().manual_seed(seed + 1)
+    mri = torch.nn.functional.interpolate(torch.rand(count, 1, 4, 4, 4, generator=random), SHAPE, mode="trilinear")
+    pet = 0.5 - 0.1 * covariates[:, :1, None, None, None] + 0.02 * torch.randn(mri.shape, generator=random)
+    return Batch(mri, pet.clamp(0, 1), torch.ones_like(mri), covariates)
+
+
+@pytest.mark.parametrize("conditioning", ["replace", "add"])
+def test_a_planted_effect_of_age_is_learned(conditioning: str) -> None:
+    model = model_of(conditioning=conditioning)
+    batch = ageing(96, seed=1)
+    model.initialise([batch])
+    optimiser = torch.optim.Adamax(model.parameters(), lr=0.03)
+    for _ in range(100):
+        loss, _ = model.loss(batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    model.eval()
+    unseen = ageing(8, seed=5)
+    older = unseen.covariates.clone()
+    older[:, 0] += 1
+    change = model.predict(unseen.mri, older, unseen.mask) - model.predict(unseen.mri, unseen.covariates, unseen.mask)
+    assert change.mean() == pytest.approx(-0.1, abs=0.03)
+
+
+def test_covariates_take_the_place_of_the_top_mri_latent() -> None:
+    model = model_of(covariates=["age", "sex"])
+    with torch.no_grad():
+        for parameter in model.prior.parameters():
+            parameter.normal_()
+    latents = [torch.randn(2, *shape) for shape in model.mri_flow.latent_shapes]
+    given = columns(people(2), model.names)
+    before = model.prior(latents, given)
+    other_top = model.prior([latents[0], latents[1] + 1], given)
+    assert all(torch.equal(a, b) for a, b in zip(before[-1], other_top[-1], strict=True))
+    other_low = model.prior([latents[0] + 1, latents[1]], given)
+    assert not torch.equal(before[0][0], other_low[0][0])
+    other_age = model.prior(latents, given + 1)
+    assert torch.equal(before[0][0], other_age[0][0])
+    assert not torch.equal(before[-1][0], other_age[-1][0])
+
+
+def test_only_the_lower_mri_latents_readers_are_reversed() -> None:
+    """Each latent's gradient of the covariate loss is its reader's own, with the sign that the paper gives it."""
+    model = model_of(levels=3, covariates=["age", "sex", "group"])
+    given = people(6)
+    mri, pet = (
+        [torch.randn(6, *shape, requires_grad=True) for shape in flow.latent_shapes]
+        for flow in (model.mri_flow, model.pet_flow)
+    )
+    model._covariate_loss(mri, pet, given).backward()
+    assert [z.grad is not None for z in pet] == [False, False, True]
+    for sign, z, reader in zip([-1, -1, 1, 1], [*mri, pet[-1]], model.readers, strict=True):
+        (direct,) = torch.autograd.grad(reader(z, given), z)
+        torch.testing.assert_close(z.grad, sign * direct)
+        assert direct.abs().max() > 0
+
+
+def test_gradient_reversal() -> None:
+    x = torch.randn(3, requires_grad=True)
+    y = gradient_reversal(x)
+    assert torch.equal(y, x)
+    y.square().sum().backward()
+    torch.testing.assert_close(x.grad, -2 * x.detach())
+
+
+def test_a_reader_learns_from_known_covariates_only() -> None:
+    torch.manual_seed(0)
+    reader = Reader(2, 3, ["age", "sex", "group"])
+    latent, given = torch.randn(5, 2, 4, 4, 4), people(5)
+    missing = given.clone()
+    missing[3:] = 0
+    torch.testing.assert_close(reader(latent, missing), reader(latent[:3], given[:3]))
+    assert reader(latent, torch.zeros(5, COVARIATES)) == 0
+
+
+def test_readers_and_loss_are_reported_and_weighted() -> None:
+    batch = ageing(4, seed=2)
+    for method, weight in (("dualglow", 0.0), ("dualglow-conditional", 0.25)):
+        model = model_of(method, covariate_weight=weight).eval()
+        model.initialise([batch])
+        loss, terms = model.loss(batch)
+        expected = terms["pet_bits"] + 0.001 * terms["mri_bits"] + weight * terms.get("covariate_loss", 0)
+        torch.testing.assert_close(loss.detach(), expected)
+    assert terms["covariate_loss"] > 0
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_the_conditional_model_starts_and_saves_like_the_other(spatial: bool) -> None:
+    batch = ageing(6, seed=3)
+    options = {"covariates": ["sex", "group"], "spatial_prior": spatial}
+    model = model_of(**options).eval()
+    model.initialise([batch])
+    assert model.bits(batch).shape == (6,)
+    restored = model_of(**options).eval()
+    restored.load_state_dict(model.state_dict())
+    torch.testing.assert_close(restored.bits(batch), model.bits(batch))
+    if spatial:  # the mean MRI latents and nobody's covariates decode to the mean PET
+        with torch.no_grad():
+            means = [z.mean(0, keepdim=True) for z in model.mri_flow(batch.mri - 0.5 + 1 / 512)[0]]
+            decoded = model._decode(
+                [mean for mean, _ in model._priors(means, torch.zeros(1, COVARIATES))], torch.ones(1)
+            )
+        torch.testing.assert_close(decoded[0], batch.pet.mean(0), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"mixing": "full", "coupling": "sigmoid", "unit_variance": True}])
+@pytest.mark.parametrize(
+    ("shape", "channels"), [((8, 12), (3, 3)), ((8, 12), (1, 3)), ((8, 4, 12), (2, 1)), ((16,), (1, 1))]
+)
+def test_any_dimension_and_channels(shape: tuple[int, ...], channels: tuple[int, int], options: dict) -> None:
+    model = model_of("dualglow", shape=shape, channels=channels, learn_top=True, **options).eval()
+    mri, pet = (torch.rand(2, count, *shape) for count in channels)
+    batch = Batch(mri, pet, torch.ones(2, 1, *shape), people(2))
+    model.initialise([batch])
+    loss, _ = model.loss(batch)
+    loss.backward()
+    assert model.predict(*(batch.mri, batch.covariates, batch.mask)).shape == pet.shape
+    latents, _ = model.pet_flow(pet)
+    torch.testing.assert_close(model.pet_flow.inverse(latents), pet, atol=1e-4, rtol=0)
+
+
+def test_unsqueezed_latents_lie_where_they_were() -> None:
+    """Of a flow whose steps do nothing, the unsqueezed latents are the image."""
+    model = model_of("dualglow", levels=3)
+    for flow_level in model.pet_flow.levels:
+        del flow_level.layers[1:]
+    image = torch.randn(2, 1, *SHAPE)
+    assert torch.equal(unsqueezed(model.pet_flow(image)[0]), image)
+
+
+def test_moves_between_precisions_change_little() -> None:
+    batch = ageing(2, seed=4)
+    model = model_of(covariates=["age"]).eval()
+    model.initialise([batch])
+    double = copy.deepcopy(model).double()
+    exact = double.bits(Batch(*(part.double() for part in batch)))
+    assert exact.dtype == torch.float64
+    torch.testing.assert_close(model.bits(batch).double(), exact, atol=1e-4, rtol=0)
+    torch.testing.assert_close(double.float().bits(batch), model.bits(batch))
+
+
+def test_bits_are_those_of_the_loss_and_noise_comes_from_the_generator() -> None:
+    batch = ageing(4, seed=6)
+    model = model_of("dualglow").eval()
+    model.initialise([batch])
+    _, terms = model.loss(batch)
+    torch.testing.assert_close(model.bits(batch).mean(), terms["pet_bits"])
+    first, again, other = (model.bits(batch, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ConfigError, match="'weight' is unknown"):
+        model_of(covariates=["weight"])
+    with pytest.raises(ConfigError, match="no MRI would reach the PET"):
+        model_of(levels=1)
+    with pytest.raises(ConfigError, match="conditioning is 'both'"):
+        model_of(conditioning="both")
+    with pytest.raises(ConfigError, match="unit_variance must be false"):
+        model_of("dualglow", spatial_prior=True, unit_variance=True)
+    assert model_of(levels=1, conditioning="add").names == ("age",)
+    assert sum(part.stop - part.start for part in COVARIATE_COLUMNS.values()) == COVARIATES
