@@ -64,7 +64,9 @@ def test_a_stopped_job_fails_and_goes_on(dataset: Path, folds: Path, tmp_path: P
     words = ["train", "--dataset", dataset, "--folds", folds, "--fold", "0", "--out", tmp_path / "model", *SMALL]
     words[words.index("--epochs") + 1] = "100000"
     last = tmp_path / ".model.resume" / "last.ckpt"
-    code = "from dualglow.cli import main; main()"
+    # Where the tests themselves run in the background of a shell, Ctrl+C is ignored and children inherit that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from dualglow.cli import main; main()"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     job = subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stderr=subprocess.PIPE, env=environment)
     deadline = time.monotonic() + 300
