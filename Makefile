@@ -1,4 +1,5 @@
-# make demo: the whole workflow on a simulated cohort.   make test: every test.   Both install what they need first.
+# make demo: the whole workflow on a simulated cohort.   make test: every test.   make benchmark: speed, memory, precision.
+# Each installs what it needs first.
 PYTHON ?= python3
 # Inside an environment of yours (venv or conda) that is used; otherwise .venv is made here.
 ifneq ($(VIRTUAL_ENV)$(CONDA_PREFIX),)
@@ -9,7 +10,7 @@ endif
 export PATH := $(abspath $(BIN)):$(PATH)
 INSTALLED := $(BIN)/.dualglow-installed
 
-.PHONY: demo test lint install clean
+.PHONY: demo test benchmark lint install clean
 
 install: $(INSTALLED)
 
@@ -30,6 +31,15 @@ demo: install
 
 test: install
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
+
+# docs/benchmarks.md says what these measure. The last two need a GPU and the demo's dataset, and say so without them.
+benchmark: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[benchmark]'
+	python -m tests.benchmarks.memory_cpu
+	python -m tests.benchmarks.speed_cpu
+	python -m tests.benchmarks.precision
+	python -m tests.benchmarks.gpu
+	python -m tests.benchmarks.stability
 
 lint: install
 	ruff check .
