@@ -95,3 +95,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object.")
     return content
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError if `folder` is not there and cannot be made, or nothing can be written into it."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise InputError(f"{folder}: cannot be made, for {existing} is a file. Choose another folder.")
+    if not os.access(existing, os.W_OK):
+        raise InputError(f"{folder}: {existing} is not writable. Choose another folder, or ask for the right to write.")

@@ -15,8 +15,7 @@ Snakemake = Callable[..., subprocess.CompletedProcess]
 
 def snakemake_command(settings: dict, *arguments: str) -> list[str]:
     """The command line of a run with these settings on top of the defaults; its lock is its own."""
-    folder = Path(settings["results"]).parent
-    configfile = folder / "settings.yaml"
+    configfile = Path(settings["cohort"]["root"]).parent / "settings.yaml"
     configfile.write_text(yaml.safe_dump(settings))
     return [sys.executable, "-m", "snakemake", "--nolock", "--configfile", str(configfile), *arguments]
 

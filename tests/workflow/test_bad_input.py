@@ -1,0 +1,43 @@
+"""What a user's mistake looks like through the workflow: one clear line, a bad exit status, nothing half-written."""
+
+import subprocess
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from tests.workflow.conftest import Snakemake, write_cohort
+
+
+def lines_with(result: subprocess.CompletedProcess, text: str) -> list[str]:
+    said = result.stdout + result.stderr
+    assert "Traceback" not in said
+    return [line for line in said.splitlines() if text in line]
+
+
+def test_results_that_cannot_be_written_are_named(settings: dict, snakemake: Snakemake) -> None:
+    blocking = Path(settings["cohort"]["root"]).parent / "file"
+    blocking.write_text("not a folder")
+    settings["results"] = str(blocking / "results")
+    result = snakemake(settings, "--cores", "1", "--", "cohort")
+    assert result.returncode != 0
+    (line,) = lines_with(result, "configuration: results:")
+    assert f"{settings['results']}: cannot be made, for {blocking} is a file" in line
+    assert blocking.read_text() == "not a folder"
+
+
+def test_a_truncated_image_is_named_and_leaves_no_output(settings: dict, snakemake: Snakemake) -> None:
+    """The header is whole and says more voxels than there are."""
+    (pair_id,) = write_cohort(settings, 1)
+    t1 = Path(settings["cohort"]["root"]) / "900S0000_T1w.nii"
+    nib.save(nib.Nifti1Image(np.ones((32, 32, 32), np.float32), np.eye(4)), t1)
+    t1.write_bytes(t1.read_bytes()[:50_000])
+    result = snakemake(settings, "--cores", "1", "--", "preprocess")
+    assert result.returncode != 0
+    (line,) = lines_with(result, "dualglow convert:")
+    assert str(t1) in line
+    assert "cannot be read to its end" in line
+    derivatives = Path(settings["results"]) / "derivatives"
+    assert not list(derivatives.rglob("*desc-converted*"))
+    assert not list(Path(settings["results"]).rglob("*.part*"))
+    assert line in (Path(settings["results"]) / "logs" / "convert_t1" / f"{pair_id}.log").read_text()
