@@ -18,7 +18,7 @@ def apply(
     sex: Annotated[str | None, Option(help="F or M, for a model that uses it.")] = None,
     samples: Annotated[int, Option(help="Samples for the standard deviation.", min=2)] = 16,
     temperature: Annotated[float, Option(help="Of the samples.", min=0)] = 0.7,
-    quantiles: Annotated[str, QUANTILES] = "",
+    quantiles: Annotated[str, QUANTILES] = "none",
     preset: Annotated[
         str, Option(help="Preprocessing: default or fast; use what the model was trained with.")
     ] = "default",

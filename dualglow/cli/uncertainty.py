@@ -30,7 +30,7 @@ def synthesise(
     out: Annotated[Path, Option(help="Folder for the images; an earlier synthesis in it is replaced.")],
     samples: Annotated[int, Option(help="Random PETs per person, for the standard deviation.", min=2)] = 16,
     temperature: Annotated[float, Option(help="Scales the noise of the samples; 1 is the model's own.", min=0)] = 0.7,
-    quantiles: Annotated[str, QUANTILES] = "",
+    quantiles: Annotated[str, QUANTILES] = "none",
     seed: Annotated[int, SEED] = 1,
     device: Annotated[str, DEVICE] = "auto",
     threads: Annotated[int | None, THREADS] = None,
@@ -181,13 +181,15 @@ def surprise(
 
 
 def numbers(option: str, text: str) -> tuple[float, ...]:
-    """Numbers with commas between them; raises ConfigError naming the option."""
+    """Numbers with commas between them, or `none`; raises ConfigError naming the option."""
     from dualglow.errors import ConfigError
 
+    if text == "none":
+        return ()
     try:
-        return tuple(float(word) for word in text.split(",") if word.strip())
+        return tuple(float(word) for word in text.split(","))
     except ValueError as error:
-        raise ConfigError(f"{option} {text}: expected numbers with commas between them, such as 0.05,0.95.") from error
+        raise ConfigError(f"{option} {text}: expected numbers such as 0.05,0.95, or none.") from error
 
 
 def _shown(

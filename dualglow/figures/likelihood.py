@@ -11,26 +11,32 @@ from dualglow.figures.style import STAGE_COLOURS, in_order, is_simulated, method
 COLUMNS = ["method", "fold", "pair_id", "group", "bits", "bits_importance", "grey_value", "mask_share", "simulated"]
 
 
+FEWEST_BOXED = 8  # with fewer people quartiles say less than the points
+
+
 def bits_by_group(table: pd.DataFrame) -> Figure:
     """Bits per voxel of every held-out real PET given its MRI, by diagnosis, one panel per method.
 
-    Every person is a point; box: quartiles and median, whiskers to 1.5 interquartile ranges. Fewer bits: more probable.
+    Drawn as the difference from the median of the people whom the same model (fold) held out: models differ more from
+    each other than people do. Every person is a point, the bar is the median; box: quartiles, whiskers: 1.5
+    interquartile ranges.
 
     Parameters
     ----------
     table
         Rows of `dualglow likelihood` for any number of methods and folds.
     """
-    methods = in_order(table["method"])
+    points = drawn(table)
+    methods = in_order(points["method"])
     with paper_style():
-        figure = Figure(figsize=(max(4.2, 3.6 * len(methods)), 3.7), layout="constrained")
+        figure = Figure(figsize=(4.4 * len(methods) + 0.8, 3.9), layout="constrained")
         grid = figure.subplots(1, len(methods), sharey=True, squeeze=False)[0]
         for axes, method in zip(grid, methods, strict=True):
-            _panel(axes, table[table["method"] == method])
-            axes.set_title(method_name(method))
-        grid[0].set_ylabel("Bits per voxel of the real PET, given its T1\n(fewer: more probable)")
-        title = titled("Likelihood of held-out FDG-PET by diagnosis", is_simulated(table))
-        figure.suptitle(title, fontsize=10.5)
+            own = points[points["method"] == method]
+            _panel(axes, own)
+            axes.set_title(f"{method_name(method)}: median {own['bits'].median():.2f} bits, n = {len(own)}", fontsize=9)
+        grid[0].set_ylabel("Bits per voxel of the real PET given its T1,\nabove the median of its fold")
+        figure.suptitle(titled("How unlikely held-out FDG-PET is", is_simulated(points)), fontsize=10.5)
     return figure
 
 
@@ -38,24 +44,32 @@ def _panel(axes: Axes, own: pd.DataFrame) -> None:
     groups = own["group"].fillna("n/a").astype(str)
     order = [name for name in STAGES if (groups == name).any()]
     order += sorted(set(groups) - set(order))
+    axes.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     for position, group in enumerate(order):
-        values = own.loc[groups == group, "bits"].to_numpy(float)
-        colour = STAGE_COLOURS.get(STAGES.get(group, ""), "0.4")
-        line = {"color": colour, "linewidth": 1.1}
-        box = {"facecolor": colour, "alpha": 0.2, "edgecolor": "none"}
-        axes.boxplot(
-            [values], positions=[position], widths=0.55, showfliers=False, patch_artist=True,
-            boxprops=box, medianprops=line | {"linewidth": 2.2}, whiskerprops=line, capprops=line,
-        )  # fmt: skip
-        jitter = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
-        axes.scatter(position + jitter, values, s=16, color=colour, alpha=0.75, linewidths=0, zorder=3)
+        values = own.loc[groups == group, "bits_above_fold"].to_numpy(float)
+        _group(axes, position, values, STAGE_COLOURS.get(STAGES.get(group, ""), "0.4"))
     counts = groups.value_counts()
     axes.set_xticks(range(len(order)), [f"{group}\nn = {counts[group]}" for group in order])
     axes.yaxis.grid(True, color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
+def _group(axes: Axes, position: int, values: np.ndarray, colour: str) -> None:
+    line = {"color": colour, "linewidth": 1.1}
+    if len(values) >= FEWEST_BOXED:
+        box = {"facecolor": colour, "alpha": 0.2, "edgecolor": "none"}
+        axes.boxplot(
+            [values], positions=[position], widths=0.55, showfliers=False, patch_artist=True,
+            boxprops=box, medianprops={"linewidth": 0}, whiskerprops=line, capprops=line,
+        )  # fmt: skip
+    axes.hlines(float(np.median(values)), position - 0.28, position + 0.28, color=colour, linewidth=2.2)
+    jitter = np.random.default_rng(0).uniform(-0.16, 0.16, len(values))
+    axes.scatter(position + jitter, values, s=16, color=colour, alpha=0.75, linewidths=0, zorder=3)
+
+
 def drawn(table: pd.DataFrame) -> pd.DataFrame:
-    """The points of the figure: one row per method and person."""
+    """The points of the figure: one row per method and person, with `bits_above_fold`, their difference."""
     order = in_order(table["method"])
-    return table[COLUMNS].sort_values("method", key=lambda own: own.map(order.index), kind="stable", ignore_index=True)
+    fold_median = table.groupby(["method", "fold"])["bits"].transform("median")
+    points = table[COLUMNS].assign(bits_above_fold=table["bits"] - fold_median)
+    return points.sort_values("method", key=lambda own: own.map(order.index), kind="stable", ignore_index=True)

@@ -40,7 +40,9 @@ def panel_figure(panels: list[Panel], columns: int, affine: np.ndarray, title: s
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes, panel in zip(grid.flat, panels, strict=False):
             cut = np.ma.masked_equal(planes(panel.volume, index), 0)
-            shown = axes.imshow(cut, cmap=panel.cmap, vmin=panel.low, vmax=panel.high, origin="lower")
+            shown = axes.imshow(
+                cut, cmap=panel.cmap, vmin=panel.low, vmax=panel.high, origin="lower", interpolation="nearest"
+            )
             bare(axes)
             mark_sides(axes, panel.volume.shape)
             axes.set_title(panel.name)

@@ -76,11 +76,19 @@ def surprise_picture(images: Images, expected: np.ndarray, z: np.ndarray, row: p
         Of surprise.tsv: samples, temperature, share_surprising, share_calibrated.
     """
     uptake = top_of_scale([images.real], 99.9)
-    found = f"{row['share_surprising']:.0%} beyond ±1.96 (calibrated: {row['share_calibrated']:.0%})"
+    found = f"{100 * row['share_surprising']:.0f} % beyond ±1.96 (calibrated: {100 * row['share_calibrated']:.0f} %)"
     panels = [
         Panel("T1 MRI", images.mri, "gray", 0, 1, "intensity"),
         Panel("Real PET", images.real, "hot", 0, uptake, "SUVR", "max"),
-        Panel(f"Expected: mean of {row['samples']} samples", expected, "hot", 0, uptake, "SUVR", "max"),
+        Panel(
+            f"Expected: mean of {row['samples']} samples (T = {row['temperature']:g})",
+            expected,
+            "hot",
+            0,
+            uptake,
+            "SUVR",
+            "max",
+        ),
         Panel(f"Surprise: {found}", z, "RdBu_r", -Z_LIMIT, Z_LIMIT, "z", "both"),
     ]
     return panel_figure(panels, 2, images.affine, title)

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.workflow.conftest import Snakemake, write_cohort
+from dualglow.models import METHODS, Density
+from tests.workflow.conftest import ROOT, Snakemake, write_cohort
 
 
 def jobs(result: subprocess.CompletedProcess) -> dict[str, int]:
@@ -30,7 +31,29 @@ def test_a_fold_needs_only_its_own_models(settings: dict, snakemake: Snakemake) 
     assert "table1" not in planned
 
 
-@pytest.mark.parametrize("target", ["cohort", "preprocess", "tables", "figures", "report", "fold_0"])
+def test_uncertainty_is_measured_on_demand(settings: dict, snakemake: Snakemake) -> None:
+    write_cohort(settings, 20)
+    settings["models"] = {"dualglow-conditional": {"covariates": ["age"]}}
+    settings["synthesis"] = {"samples": 19, "quantiles": [0.05, 0.95]}
+    planned = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "likelihood"))
+    assert planned["measure_likelihood"] == 2 * 10  # dualglow and dualglow-conditional; mean and linear have no density
+    assert planned["figure_likelihood"] == 1
+    result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "surprise", "fold_0")
+    assert jobs(result)["map_surprise"] == 4 * 10
+    assert "--samples 32 --temperature 1.0 --floor 0.02 --atlas aal --seed 1" in result.stdout
+    assert "--quantiles 0.05,0.95 --samples 19 --temperature 0.7 --seed 1" in result.stdout
+
+
+def test_methods_with_a_likelihood_are_those_with_a_density() -> None:
+    exact = re.search(r"EXACT = .*", (ROOT / "workflow" / "rules" / "uncertainty.smk").read_text())
+    assert exact
+    named = set(re.findall(r'"(.+?)"', exact[0]))
+    assert named == {name for name, method in METHODS.items() if issubclass(method, Density)}
+
+
+@pytest.mark.parametrize(
+    "target", ["cohort", "preprocess", "tables", "figures", "report", "fold_0", "likelihood", "surprise"]
+)
 def test_targets_exist(target: str, settings: dict, snakemake: Snakemake) -> None:
     write_cohort(settings, 10)
     assert snakemake(settings, "--dry-run", "--quiet", "rules", "--", target).returncode == 0

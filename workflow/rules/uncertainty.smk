@@ -1,0 +1,80 @@
+# What a flow knows beyond its prediction: how probable the held-out real PETs are, and where they are surprising.
+EXACT = [name for name in METHODS if name in ("dualglow", "dualglow-conditional")]
+
+
+rule measure_likelihood:
+    """Exact bits per voxel of the held-out real PETs given their T1s."""
+    input:
+        rules.pack.output,
+        weights=rules.train.output.weights,
+        card=rules.train.output.card,
+        folds=rules.split.output.folds,
+    output:
+        "<results>/likelihood/{method}/fold-{fold}.tsv",
+    log:
+        "<logs>/likelihood/{method}_fold-{fold}.log",
+    threads: config["training"]["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=120,
+    params:
+        options=flags(config["likelihood"]),
+        dataset=subpath(input[0], parent=True),
+        model=subpath(input.weights, parent=True),
+        seed=config["seed"],
+    shell:
+        "dualglow likelihood --model {params.model} --dataset {params.dataset} --folds {input.folds} "
+        "--fold {wildcards.fold} {params.options} --seed {params.seed} --threads {threads} --out {output} &> {log}"
+
+
+rule map_surprise:
+    """Where the held-out real PETs are unlike the model's samples: z maps, regions and pictures."""
+    input:
+        rules.pack.output,
+        weights=rules.train.output.weights,
+        card=rules.train.output.card,
+        folds=rules.split.output.folds,
+    output:
+        directory("<results>/surprise/{method}/fold-{fold}"),
+    log:
+        "<logs>/surprise/{method}_fold-{fold}.log",
+    threads: config["training"]["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        options=flags(config["surprise"]),
+        dataset=subpath(input[0], parent=True),
+        model=subpath(input.weights, parent=True),
+        atlas=config["evaluation"]["atlas"],
+        seed=config["seed"],
+    shell:
+        "dualglow surprise --model {params.model} --dataset {params.dataset} --folds {input.folds} "
+        "--fold {wildcards.fold} {params.options} --atlas {params.atlas} --seed {params.seed} --threads {threads} "
+        "--out {output} &> {log}"
+
+
+rule figure_likelihood:
+    """Likelihood by diagnosis."""
+    input:
+        of_every_fold(rules.measure_likelihood.output[0], methods=EXACT),
+    output:
+        multiext("<results>/figures/likelihood", ".pdf", ".png", ".tsv"),
+    log:
+        "<logs>/figure_likelihood.log",
+    params:
+        stem=subpath(output[0], strip_suffix=".pdf"),
+    shell:
+        "dualglow figure likelihood --likelihood {input} --out {params.stem} &> {log}"
+
+
+rule likelihood:
+    """Target: the likelihood of every held-out real PET, and its figure; nothing where no method has a density."""
+    input:
+        rules.figure_likelihood.output if EXACT else [],
+
+
+rule surprise:
+    """Target: the z maps of every held-out real PET."""
+    input:
+        of_every_fold(rules.map_surprise.output[0]),
