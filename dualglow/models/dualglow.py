@@ -33,8 +33,8 @@ CONDITIONINGS = ("replace", "add")
 class DualGlow(Synthesiser, Density):
     """p(PET | MRI) and p(MRI), each as a flow, tied by the relation network.
 
-    The options' defaults are the paper's: `levels`, `steps` per level (or a list) and `hidden` channels of each network (§4.1),
-    `relation_kernel` (voxels, odd), `prior_weight` λ of p(MRI) (eq. 12).
+    The options' defaults are the paper's: `levels`, `steps` per level (one number or a list) and `hidden` channels of
+    each network (§4.1), `relation_kernel` (voxels, odd), `prior_weight` λ of p(MRI) (eq. 12).
 
     `mixing`, `coupling`, `log_scale_factor`, `network_actnorm`, `edge_channel` (see StepOptions), `relation_bias`,
     `relation_leaky`, `unit_variance` (see RelationOptions) and `learn_top` are where the authors' released code
