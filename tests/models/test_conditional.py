@@ -188,6 +188,26 @@ def test_bits_are_those_of_the_loss_and_noise_comes_from_the_generator() -> None
     assert not torch.equal(first, other)
 
 
+@pytest.mark.parametrize("method", ["dualglow", "dualglow-conditional"])
+def test_the_conditional_density_integrates_to_one(method: str) -> None:
+    """p(PET | MRI, covariates) of a model of two voxels, summed over a fine grid of all PETs."""
+    options = (
+        {"shape": (4,), "hidden": 6, "steps": 2} if method == "dualglow-conditional" else {"shape": (2,), "levels": 1}
+    )
+    model = model_of(method, **options).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    size = options["shape"][0]
+    axis = torch.linspace(-8, 8, 401 if size == 2 else 25, dtype=torch.float64)
+    pet = torch.cartesian_prod(*[axis] * size)[:, None]
+    mri, covariates = torch.rand(1, 1, size), people(1).double()
+    batch = Batch(mri.double().expand(pet.shape), pet, pet, covariates.expand(len(pet), -1))
+    with torch.no_grad():
+        log_density = -(model.bits(batch) - 8) * size * torch.log(torch.tensor(2.0))
+    assert log_density.exp().sum() * (axis[1] - axis[0]) ** size == pytest.approx(1, abs=2e-2)
+
+
 def test_mistakes_are_named() -> None:
     with pytest.raises(ConfigError, match="'weight' is unknown"):
         model_of(covariates=["weight"])
