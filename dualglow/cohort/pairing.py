@@ -250,4 +250,5 @@ def _pair(t1: Scan, pet: Scan) -> Pair:
         age=t1.age if pet.age is None else pet.age,
         t1_paths=t1.paths,
         pet_paths=pet.paths,
+        warnings=" ".join(sorted({*t1.warnings.split(), *pet.warnings.split()})),
     )

@@ -39,6 +39,7 @@ class Scan:
     paths: tuple[str, ...] = ()  # one file, or one per frame in temporal order
     reason: str = ""  # why the scan cannot be used; empty when it can
     detail: str = ""
+    warnings: str = ""  # codes of what is odd but does not exclude the scan, joined by a blank
 
     @property
     def usable(self) -> bool:
@@ -48,6 +49,10 @@ class Scan:
     def excluded(self, reason: str, detail: str = "") -> "Scan":
         """Return the scan with a reason against its use; the first reason found stays."""
         return self if self.reason else replace(self, reason=reason, detail=detail)
+
+    def warned(self, code: str) -> "Scan":
+        """Return the scan with one more warning."""
+        return replace(self, warnings=" ".join(sorted({*self.warnings.split(), code})))
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,17 @@ class Pair:
     age: float | None
     t1_paths: tuple[str, ...]
     pet_paths: tuple[str, ...]
+    warnings: str = ""  # of both scans, and of the pair
+
+
+INSIDE = "!/"
+"""Separates what lies on disk from what is inside it: `some.zip!/ADNI/…/x.nii`, or `folder!/I123`, the DICOM slices of
+image I123 in that folder."""
+
+
+def on_disk(path: str) -> str:
+    """The file or folder that must exist for a path of a Scan."""
+    return path.split(INSIDE, 1)[0]
 
 
 SCAN_COLUMNS = [field.name for field in fields(Scan)]
