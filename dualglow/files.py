@@ -30,6 +30,9 @@ def written(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+SNAKEMAKE_STAMP = ".snakemake_timestamp"  # put into every output folder of a rule
+
+
 @contextmanager
 def written_folder(out: Path, endings: tuple[str, ...]) -> Iterator[Path]:
     """Yield an empty folder beside `out`; on success it replaces `out` as a whole, on failure it is removed.
@@ -37,7 +40,7 @@ def written_folder(out: Path, endings: tuple[str, ...]) -> Iterator[Path]:
     Raises InputError if `out` holds a file whose name has none of the `endings`: it is not an earlier result of ours.
     """
     present = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    foreign = [name for name in present if not name.endswith(endings)]
+    foreign = [name for name in present if not name.endswith((*endings, SNAKEMAKE_STAMP))]
     if foreign:
         raise InputError(f"{out}: holds other files ({foreign[0]}). Choose a new or empty folder for --out.")
     part = out.with_name(f".{out.name}.part")

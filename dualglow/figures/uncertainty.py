@@ -42,7 +42,9 @@ def synthesis_picture(images: Images, maps: dict[str, np.ndarray], samples: str,
         How many at which temperature, as it is to be read beside the sd.
     """
     uptake = top_of_scale([images.real], 99.9)
-    sd = Panel(f"Standard deviation of {samples}", maps["std"], "viridis", 0, top_of_scale([maps["std"]], 99.5), "SUVR")
+    sd = Panel(
+        f"Standard deviation of {samples}", maps["std"], "viridis", 0, top_of_scale([maps["std"]], 99.5), "SUVR", "max"
+    )
     panels = [Panel("T1 MRI", images.mri, "gray", 0, 1, "intensity"), sd]
     quantiles = [name for name in maps if name not in ("synthetic", "std")]
     pet = {"Real PET": images.real, "Prediction (temperature 0)": maps["synthetic"]}
@@ -81,7 +83,7 @@ def surprise_picture(images: Images, expected: np.ndarray, z: np.ndarray, row: p
         Panel("T1 MRI", images.mri, "gray", 0, 1, "intensity"),
         Panel("Real PET", images.real, "hot", 0, uptake, "SUVR", "max"),
         Panel(
-            f"Expected: mean of {row['samples']} samples (T = {row['temperature']:g})",
+            f"Expected: mean of {row['samples']:.0f} samples (T = {row['temperature']:g})",
             expected,
             "hot",
             0,

@@ -111,6 +111,7 @@ def test_an_earlier_synthesis_is_replaced_but_other_files_are_not(
     model: Path, dataset: Path, folds: Path, tmp_path: Path
 ) -> None:
     synthesise(model, dataset, folds, tmp_path / "out")
+    (tmp_path / "out" / ".snakemake_timestamp").touch()
     synthesise(model, dataset, folds, tmp_path / "out", seed=2)
     (tmp_path / "out" / "thesis.doc").write_text("precious")
     with pytest.raises(DualGlowError, match=r"thesis\.doc"):
