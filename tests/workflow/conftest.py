@@ -15,7 +15,8 @@ Snakemake = Callable[..., subprocess.CompletedProcess]
 
 def snakemake_command(settings: dict, *arguments: str) -> list[str]:
     """The command line of a run with these settings on top of the defaults; its lock is its own."""
-    configfile = Path(settings["cohort"]["root"]).parent / "settings.yaml"
+    folder = next(parent for parent in Path(settings["results"]).parents if parent.is_dir())
+    configfile = folder / "settings.yaml"
     configfile.write_text(yaml.safe_dump(settings))
     return [sys.executable, "-m", "snakemake", "--nolock", "--configfile", str(configfile), *arguments]
 
