@@ -5,14 +5,15 @@ coupling does something. Images are in [0, 1]; all is computed at the middle of 
 """
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
 from dualglow.models import Batch
 from dualglow.models.dualglow import DualGlow
+from dualglow.training.numerics import matrix_precision
 from tests.benchmarks.models import keep, new_model, random_pairs
 from tests.benchmarks.networks import Size
 from tests.benchmarks.report import Row, arguments, machine, table
@@ -30,7 +31,8 @@ def main() -> None:
     print(f"Precision on {device.type}: {size}, batch 2, weights moved by {options.perturbed}/√inputs\n{machine()}\n")
     model = new_model(size, device, options.perturbed).eval()
     batch = random_pairs(2, size.shape, device, seed=1)
-    print(table([*against_float64(model, batch), *against_float32(model, batch), *memory_options(model, batch)]))
+    with matrix_precision("fp32"):
+        print(table([*against_float64(model, batch), *against_float32(model, batch), *memory_options(model, batch)]))
 
 
 def against_float64(model: DualGlow, batch: Batch) -> list[Row]:
@@ -55,7 +57,9 @@ def against_float64(model: DualGlow, batch: Batch) -> list[Row]:
 def against_float32(model: DualGlow, batch: Batch) -> list[Row]:
     """What networks in bf16 (and TF32 where there is a GPU) change."""
     rows = []
-    modes: dict[str, Mode] = {"bf16": lambda: bf16(batch)} | ({"tf32": tf32} if batch.mri.is_cuda else {})
+    modes: dict[str, Mode] = {"bf16": lambda: bf16(batch)} | (
+        {"tf32": lambda: matrix_precision("tf32")} if batch.mri.is_cuda else {}
+    )
     reference = gradient(model, batch)
     for name, mode in modes.items():
         with mode():
@@ -96,25 +100,6 @@ def gradient(model: DualGlow, batch: Batch) -> list[Tensor]:
 
 def bf16(batch: Batch) -> AbstractContextManager[None]:
     return torch.autocast(batch.mri.device.type, dtype=torch.bfloat16)
-
-
-@contextmanager
-def tf32() -> Iterator[None]:
-    """Convolutions and matrix products of float32 in TensorFloat-32, which float32 here means without."""
-    set_tf32(True)
-    try:
-        yield
-    finally:
-        set_tf32(False)
-
-
-def set_tf32(on: bool) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = on
-    torch.backends.cudnn.allow_tf32 = on
-
-
-def full() -> AbstractContextManager[None]:
-    return nullcontext()
 
 
 @torch.no_grad()

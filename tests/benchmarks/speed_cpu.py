@@ -22,11 +22,12 @@ BASE = "plain PyTorch"
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     size = SIZES[options.size]
     print(f"Training step on a CPU: {size}, batch 1, fp32, {options.rounds} rounds\n{machine()} · {load()}\n")
     rows = []
-    for threads in (1, 2):
+    for threads in options.threads:
         rows += measure(size, threads, options.rounds)
     print(table(rows))
 
