@@ -7,21 +7,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 
-from dualglow.cohort.bids import months
-from dualglow.cohort.levels import PET_LEVELS, T1_LEVELS, WANTED_PET, WANTED_T1, rank
-from dualglow.cohort.scan import MRI, PET, Pair, Scan
+from dualglow.cohort.levels import WANTED_PET, WANTED_T1
+from dualglow.cohort.matching import (
+    FAR,
+    Couple,
+    Ids,
+    Window,
+    assign,
+    candidates,
+    days_between,
+    gap,
+    nearest,
+    preference,
+)
+from dualglow.cohort.overrides import Overrides
+from dualglow.cohort.scan import MRI, PET, Pair, Scan, person
 from dualglow.errors import ConfigError, DualGlowError, InputError
 
 log = logging.getLogger(__name__)
 
-DAYS_PER_MONTH = 30.44
-BASELINE = re.compile(r"bl|sc|scmri|m0+|.*(baseline|screening).*", re.IGNORECASE)
+DAYS_PER_YEAR = 365.25
 EXCLUSION_COLUMNS = ["scan_id", "subject", "modality", "description", "stage", "reason", "detail"]
-Couple = tuple[Scan, Scan]  # T1, PET
 
 
 @dataclass(frozen=True)
@@ -34,33 +42,51 @@ class Exclusion:
     detail: str
 
 
+@dataclass(frozen=True)
+class Rules:
+    """By what rules people's scans are paired."""
+
+    window: Window
+    one: bool  # one pair per subject
+    forced: frozenset[Ids]  # couples (T1, PET ids) that must be pairs
+    moved: frozenset[str]  # people with two subject labels
+
+
 def pair_scans(
-    scans: Iterable[Scan], max_days: int = 180, per_subject: str = "one"
+    scans: Iterable[Scan], max_days: int = 180, per_subject: str = "one", overrides: Overrides | None = None
 ) -> tuple[list[Pair], list[Exclusion]]:
     """Pair T1s with FDG-PETs; the result does not depend on the order of the scans.
 
     Of several scans of one person, day and modality the best level is the candidate. With `all`, T1s are assigned to
     PETs so that most pairs arise within `max_days` (inclusive), then the fewest days in total. With `one`, each
     person's nearest T1 and PET are the pair; of equally near ones that at baseline, then with the earlier PET.
+    What `overrides` says goes before all this; pairs that it forces may lie outside the window.
 
     Raises
     ------
     ConfigError
         If `max_days` is negative or `per_subject` neither `one` nor `all`.
     InputError
-        If two pairs would have the same name.
+        If two pairs would have the same name, or an override cannot be followed.
     """
     if max_days < 0:
         raise ConfigError(f"--max-days {max_days}: expected 0 or more days.")
     if per_subject not in ("one", "all"):
         raise ConfigError(f"--pairs-per-subject {per_subject}: expected one or all.")
-    scans = sorted(scans, key=lambda scan: (scan.subject, _preference(scan)))
-    pairs: list[Pair] = []
+    scans = overrides.applied(scans) if overrides else list(scans)
+    scans = sorted(scans, key=lambda scan: (scan.subject, preference(scan)))
+    forced = frozenset(overrides.forced) if overrides else frozenset()
+    window = Window(max_days, frozenset(overrides.forbidden) if overrides else frozenset())
+    rules = Rules(window, per_subject == "one", forced, _moved(scans))
+    across = [couple for couple in _chosen(scans, forced) if couple[0].subject != couple[1].subject]
+    taken = {scan.scan_id for couple in across for scan in couple}
+    pairs = [_pair(t1, pet, rules) for t1, pet in across]
     exclusions: list[Exclusion] = []
     for _, group in groupby(scans, key=lambda scan: scan.subject):
-        own_pairs, own_exclusions = _pair_person(list(group), max_days, per_subject == "one")
+        own_pairs, own_exclusions = _pair_person([scan for scan in group if scan.scan_id not in taken], rules)
         pairs += own_pairs
         exclusions += own_exclusions
+    pairs.sort(key=lambda pair: pair.subject)
     check_accounting(scans, pairs, exclusions)
     return pairs, exclusions
 
@@ -89,12 +115,19 @@ def require_pairs(scans: list[Scan], pairs: list[Pair], max_days: int) -> None:
             raise InputError(
                 f"none of the {len(own)} {modality} scans is a usable {what}{f' ({reasons})' if reasons else ''}. "
                 f"In IDA's Advanced Search download '{WANTED_PET}' (FDG-PET) and '{WANTED_T1}' (T1)"
-                f"; '{wanted}' is what is missing here. In BIDS, PET files need trc-18FFDG or a TracerName."
+                f"; '{wanted}' is what is missing here{_asked_for(own)}. "
+                "In BIDS, PET files need trc-18FFDG or a TracerName."
             )
     raise InputError(
         f"no T1 and FDG-PET of the same person lie within {max_days} days of each other; exclusions.tsv says why for "
         "each scan. Raise --max-days or download the missing scans of the same people."
     )
+
+
+def _asked_for(scans: list[Scan]) -> str:
+    """Say that it is the level asked for which excludes scans that could be used, where it is so."""
+    refused = sorted({scan.level for scan in scans if scan.reason.endswith("level_not_used") and scan.level})
+    return f" (or allow the level(s) {', '.join(refused)} that you have)" if refused else ""
 
 
 def exclusions_to_table(exclusions: Iterable[Exclusion]) -> pd.DataFrame:
@@ -106,111 +139,58 @@ def exclusions_to_table(exclusions: Iterable[Exclusion]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=EXCLUSION_COLUMNS).replace("", None)
 
 
-def gap(t1: Scan, pet: Scan) -> int | None:
-    """Days from T1 to PET; 0 for scans without comparable dates in the same session; None if not comparable."""
-    if t1.date and pet.date:
-        return (pet.date - t1.date).days
-    if t1.visit == pet.visit:
-        return 0
-    if t1.date_source == pet.date_source == "months":
-        return round(_month_day(pet)) - round(_month_day(t1))
-    return None
+def _moved(scans: list[Scan]) -> frozenset[str]:
+    """People who appear under two subject labels, that is at two sites."""
+    labels: dict[str, set[str]] = {}
+    for scan in scans:
+        labels.setdefault(person(scan.subject), set()).add(scan.subject)
+    for who, names in sorted(labels.items()):
+        if len(names) > 1:
+            log.warning("%s is one person under %s: folds keep them together.", who, " and ".join(sorted(names)))
+    return frozenset(who for who, names in labels.items() if len(names) > 1)
 
 
-def _month_day(scan: Scan) -> float:
-    return DAYS_PER_MONTH * (months(scan.visit) or 0)
+def _chosen(scans: list[Scan], couples: frozenset[Ids]) -> list[Couple]:
+    """Return these couples as scans, of those whose scans are both here, in the scans' order."""
+    known = {scan.scan_id: scan for scan in scans}
+    order = {name: n for n, name in enumerate(known)}
+    present = [ids for ids in couples if ids[0] in known and ids[1] in known]
+    return [(known[t1], known[pet]) for t1, pet in sorted(present, key=lambda ids: order[ids[0]])]
 
 
-def _preference(scan: Scan) -> tuple:
-    """Order within a person: by time, then the better scan, then the ID with its numbers as numbers."""
-    parts = re.split(r"(\d+)", scan.scan_id)
-    number = tuple((int(part), "") if part.isdigit() else (0, part) for part in parts)
-    return _moment(scan), rank(scan)[:-1], number
-
-
-def _moment(scan: Scan) -> tuple[str, float, str]:
-    """What two scans of the same day share."""
-    if scan.date:
-        return "", scan.date.toordinal(), ""
-    return scan.date_source, _month_day(scan), scan.visit
-
-
-def _pair_person(scans: list[Scan], max_days: int, one: bool) -> tuple[list[Pair], list[Exclusion]]:
+def _pair_person(scans: list[Scan], rules: Rules) -> tuple[list[Pair], list[Exclusion]]:
     """Pair one person's scans, given in order of preference."""
     exclusions = [Exclusion(scan, "scan", scan.reason, scan.detail) for scan in scans if not scan.usable]
-    t1s, t1_duplicates = _candidates([scan for scan in scans if scan.usable and scan.modality == MRI])
-    pets, pet_duplicates = _candidates([scan for scan in scans if scan.usable and scan.modality == PET])
+    forced = _chosen(scans, rules.forced)
+    t1s, t1_duplicates = _candidates(scans, MRI, [t1 for t1, _ in forced])
+    pets, pet_duplicates = _candidates(scans, PET, [pet for _, pet in forced])
     exclusions += t1_duplicates + pet_duplicates
-    couples = _nearest(t1s, pets, max_days) if one else _assign(t1s, pets, max_days)
-    rest_t1s = [scan for scan in t1s if scan not in [t1 for t1, _ in couples]]
-    rest_pets = [scan for scan in pets if scan not in [pet for _, pet in couples]]
-    further = [scan for couple in _assign(rest_t1s, rest_pets, max_days) for scan in couple]
-    for rest, partners in ((rest_t1s, pets), (rest_pets, t1s)):
-        exclusions += [_left_out(scan, partners, scans, scan in further, max_days) for scan in rest]
-    return [_pair(t1, pet) for t1, pet in couples], exclusions
+    couples = forced
+    if not (rules.one and forced):
+        couples = forced + (nearest if rules.one else assign)(t1s, pets, rules.window)
+    used = [scan for couple in couples for scan in couple]
+    rest_t1s, rest_pets = ([scan for scan in own if scan not in used] for own in (t1s, pets))
+    further = [scan for couple in assign(rest_t1s, rest_pets, rules.window) for scan in couple]
+    all_t1s, all_pets = t1s + [t1 for t1, _ in forced], pets + [pet for _, pet in forced]
+    for rest, partners in ((rest_t1s, all_pets), (rest_pets, all_t1s)):
+        exclusions += [_left_out(scan, partners, scans, scan in further, rules.window) for scan in rest]
+    return [_pair(t1, pet, rules) for t1, pet in couples], exclusions
 
 
-def _candidates(scans: list[Scan]) -> tuple[list[Scan], list[Exclusion]]:
-    """Keep the best scan of each day; the others are duplicates."""
-    best: dict[tuple, Scan] = {}
-    duplicates = []
-    for scan in scans:
-        kept = best.setdefault(_moment(scan), scan)
-        if kept is not scan:
-            detail = f"{kept.scan_id} ({kept.level}) of the same {'day' if scan.date else 'session'} was taken"
-            duplicates.append(Exclusion(scan, "pair", "duplicate_same_day", detail))
-    return list(best.values()), duplicates
+def _candidates(scans: list[Scan], modality: str, forced: list[Scan]) -> tuple[list[Scan], list[Exclusion]]:
+    """Keep the best scan of each day, but none of a day from which one is forced; the others are duplicates."""
+    usable = [scan for scan in scans if scan.usable and scan.modality == modality and scan not in forced]
+    kept, duplicates = candidates(forced + usable)
+    lost = [(scan, other) for scan, other in duplicates if scan not in forced]
+    return [scan for scan in kept if scan not in forced], [_duplicate(scan, other) for scan, other in lost]
 
 
-def _assign(t1s: list[Scan], pets: list[Scan], max_days: int) -> list[Couple]:
-    """Most couples within the window, then fewest days in total, then same visits and better levels."""
-    if not t1s or not pets:
-        return []
-    gaps = np.array([[_distance(t1, pet) for pet in pets] for t1 in t1s])
-    allowed = gaps <= max_days
-    ties = np.array([[_tie(t1, pet) for pet in pets] for t1 in t1s])
-    order = 1e-6 * np.add.outer(np.arange(len(t1s)), np.arange(len(pets)))
-    scale = 1 / (1 + ties.max() * min(gaps.shape))  # so that no sum of ties outweighs a day
-    forbidden = (max_days + 1.0) * (min(gaps.shape) + 1)
-    cost = np.where(allowed, gaps + scale * ties + order, forbidden)
-    rows, columns = linear_sum_assignment(cost)
-    return [(t1s[i], pets[j]) for i, j in zip(rows, columns, strict=True) if allowed[i, j]]
+def _duplicate(scan: Scan, kept: Scan) -> Exclusion:
+    detail = f"{kept.scan_id} ({kept.level}) of the same {'day' if scan.date else 'session'} was taken"
+    return Exclusion(scan, "pair", "duplicate_same_day", detail)
 
 
-def _distance(t1: Scan, pet: Scan) -> float:
-    days = gap(t1, pet)
-    return float("inf") if days is None else abs(days)
-
-
-def _tie(t1: Scan, pet: Scan) -> float:
-    """What decides between equal gaps, in days (adni.md §3): another visit, then the levels."""
-    return 0.01 * (t1.visit != pet.visit) + 0.001 * (_level(t1, T1_LEVELS) + _level(pet, PET_LEVELS))
-
-
-def _level(scan: Scan, known: tuple[str, ...]) -> int:
-    return known.index(scan.level) if scan.level in known else len(known)
-
-
-def _nearest(t1s: list[Scan], pets: list[Scan], max_days: int) -> list[Couple]:
-    """Return the couple with the smallest gap: at baseline, with the earlier PET, of one visit, with the earlier T1."""
-    couples = [(t1, pet) for t1 in t1s for pet in pets if _distance(t1, pet) <= max_days]
-
-    def order(couple: Couple) -> tuple:
-        t1, pet = couple
-        undated = not (t1.date and pet.date)
-        return (
-            undated,
-            _distance(t1, pet),
-            not BASELINE.fullmatch(pet.visit),
-            _moment(pet),
-            t1.visit != pet.visit,
-            _moment(t1),
-        )
-
-    return [min(couples, key=order)] if couples else []
-
-
-def _left_out(scan: Scan, partners: list[Scan], scans: list[Scan], further: bool, max_days: int) -> Exclusion:
+def _left_out(scan: Scan, partners: list[Scan], scans: list[Scan], further: bool, window: Window) -> Exclusion:
     """Say why a usable scan is in no pair."""
     what = "FDG-PET" if scan.modality == MRI else "T1"
     if further:
@@ -219,19 +199,23 @@ def _left_out(scan: Scan, partners: list[Scan], scans: list[Scan], further: bool
         lost = [f"{s.scan_id}: {s.reason}" for s in scans if s.modality == (PET if scan.modality == MRI else MRI)]
         detail = f"no usable {what} of this person" + (f" ({', '.join(lost)})" if lost else "")
         return Exclusion(scan, "pair", "no_partner", detail)
-    distance, nearest = min((_distance(scan, partner), partner.scan_id) for partner in partners)
-    if distance > max_days:
-        away = "has no comparable date" if distance == float("inf") else f"is {distance:.0f} days away"
-        return Exclusion(scan, "pair", "outside_window", f"the nearest {what}, {nearest}, {away} (at most {max_days})")
-    return Exclusion(scan, "pair", "unmatched", f"every {what} within {max_days} days has another partner")
+    couples = [(scan, other) if scan.modality == MRI else (other, scan) for other in partners]
+    days, name = min((days_between(*c), o.scan_id) for c, o in zip(couples, partners, strict=True))
+    if days > window.max_days:
+        away = "has no comparable date" if days == FAR else f"is {days:.0f} days away"
+        return Exclusion(
+            scan, "pair", "outside_window", f"the nearest {what}, {name}, {away} (at most {window.max_days})"
+        )
+    if all(window.days(*couple) > window.max_days for couple in couples):
+        return Exclusion(scan, "pair", "forbidden_by_hand", f"overrides forbid {name}, and no other {what} is near")
+    return Exclusion(scan, "pair", "unmatched", f"every {what} within {window.max_days} days has another partner")
 
 
-def _pair(t1: Scan, pet: Scan) -> Pair:
+def _pair(t1: Scan, pet: Scan, rules: Rules) -> Pair:
     dated = t1.date and pet.date
     session = pet.date.strftime("%Y%m%d") if pet.date else re.sub(r"[^A-Za-z0-9]", "", pet.visit) or "unknown"
     approximate = t1.date_source == pet.date_source == "months"
-    if t1.group and pet.group and t1.group != pet.group:
-        log.warning("%s: group %s at the T1, %s at the PET; the PET's is kept.", pet.subject, t1.group, pet.group)
+    days = gap(t1, pet) if dated or approximate else None
     return Pair(
         pair_id=f"sub-{re.sub(r'[^A-Za-z0-9]', '', pet.subject)}_ses-{session}",
         subject=pet.subject,
@@ -240,15 +224,37 @@ def _pair(t1: Scan, pet: Scan) -> Pair:
         pet_id=pet.scan_id,
         t1_date=t1.date,
         pet_date=pet.date,
-        delta_days=gap(t1, pet) if dated or approximate else None,
+        delta_days=days,
         t1_level=t1.level,
         pet_level=pet.level,
         date_source=pet.date_source if dated else "months" if approximate else "session",
         visit=pet.visit,
         group=pet.group or t1.group,
         sex=pet.sex or t1.sex,
-        age=t1.age if pet.age is None else pet.age,
+        age=_age(t1, pet, days),
         t1_paths=t1.paths,
         pet_paths=pet.paths,
-        warnings=" ".join(sorted({*t1.warnings.split(), *pet.warnings.split()})),
+        warnings=" ".join(sorted({*t1.warnings.split(), *pet.warnings.split(), *_oddities(t1, pet, rules)})),
     )
+
+
+def _age(t1: Scan, pet: Scan, days: int | None) -> float | None:
+    """Age in years at the PET, carried over the days between if it is known at the T1 only."""
+    if pet.age is not None or t1.age is None:
+        return pet.age
+    return round(t1.age + (days or 0) / DAYS_PER_YEAR, 4)
+
+
+def _oddities(t1: Scan, pet: Scan, rules: Rules) -> list[str]:
+    """Codes of what is odd about a pair."""
+    found = []
+    if t1.group and pet.group and t1.group != pet.group:
+        log.warning("%s: group %s at the T1, %s at the PET; the PET's is kept.", pet.subject, t1.group, pet.group)
+        found.append("group_differs")
+    if not (t1.group or pet.group):
+        found.append("group_unknown")
+    if (t1.scan_id, pet.scan_id) in rules.forced:
+        found.append("forced")
+    if person(pet.subject) in rules.moved:
+        found.append("two_ptids")
+    return found

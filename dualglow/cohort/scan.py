@@ -8,10 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
-from nibabel.arrayproxy import ArrayProxy
 
 from dualglow.errors import InputError
 from dualglow.files import read_table
@@ -31,7 +28,7 @@ class Scan:
     level: str = ""  # how far the archive has processed it: dualglow.cohort.levels
     tracer: str = ""
     date: Date | None = None
-    date_source: str = ""  # csv, xml, folder; scans.tsv, sidecar, sessions.tsv, months, session
+    date_source: str = ""  # csv, xml, folder; scans.tsv, sidecar, sessions.tsv, months, session; overrides
     visit: str = ""
     group: str = ""  # one of GROUPS
     sex: str = ""  # F or M
@@ -87,6 +84,12 @@ image I123 in that folder."""
 def on_disk(path: str) -> str:
     """The file or folder that must exist for a path of a Scan."""
     return path.split(INSIDE, 1)[0]
+
+
+def person(subject: str) -> str:
+    """Who a subject label means: ADNI's roster number, which stays when a person moves to another site."""
+    found = re.fullmatch(r"(?:ADNI)?\d{3}_?S_?(\d{4,5})", subject.strip(), re.IGNORECASE)
+    return f"RID {int(found[1])}" if found else subject
 
 
 SCAN_COLUMNS = [field.name for field in fields(Scan)]
@@ -203,24 +206,10 @@ def parse_age(text: str) -> float | None:
 
 
 def header_problem(path: Path) -> str:
-    """Say what is wrong with a NIfTI file as far as its header and size tell; an empty string if nothing is.
+    """Say what is wrong with an image file as far as its header and size tell; an empty string if nothing is.
 
-    The voxels of a compressed file are not read here: that it is whole shows when it is converted.
+    A compressed file is read to its end only if its last bytes say that it is cut short.
     """
-    try:
-        size = path.stat().st_size
-        image = nib.load(path)
-        voxels = image.dataobj if isinstance(image, nib.Nifti1Image) else None
-        if not isinstance(voxels, ArrayProxy):  # it knows shape, type and offset; nothing is read
-            return f"{path.name} is not a NIfTI image"
-        shape = voxels.shape
-        needed = voxels.offset + int(np.prod(shape, dtype=np.int64)) * voxels.dtype.itemsize
-    except (
-        Exception
-    ) as error:  # nibabel, gzip and zlib raise many kinds on damaged bytes; any of them excludes the scan
-        return f"{path.name}: {' '.join(str(error).split()) or type(error).__name__}"
-    if len(shape) < 3 or min(shape) < 1:
-        return f"{path.name} has the shape {shape}, not a volume's"
-    if path.suffix == ".nii" and size < needed:
-        return f"{path.name} is cut short: {size} bytes where its header announces {needed}"
-    return ""
+    from dualglow.cohort.headers import header_problem as problem  # which needs the records of this module
+
+    return problem(path)

@@ -2,12 +2,11 @@
 
 import hashlib
 import logging
-import re
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
+from dualglow.cohort.scan import GROUPS, person
 from dualglow.errors import ConfigError, InputError
 
 log = logging.getLogger(__name__)
@@ -15,13 +14,17 @@ log = logging.getLogger(__name__)
 PARTS = ("train", "validation", "test")
 FOLD_COLUMNS = ["fold", "pair_id", "subject", "part"]
 PATIENT_SPLIT = {"CN": "CN+", "SMC": "CN+", "EMCI": "CN+", "MCI": "AD+", "LMCI": "AD+", "AD": "AD+"}  # paper §4, SVM
-HOLDOUT = 10  # one in ten people is tested: 80 of the paper's 806
-
-
-def person(subject: str) -> str:
-    """Who a subject label means: ADNI's roster number, which stays when a person moves to another site."""
-    found = re.fullmatch(r"(?:ADNI)?\d{3}_?S_?(\d{4,5})", subject.strip(), re.IGNORECASE)
-    return f"RID {int(found[1])}" if found else subject
+STRATA = ("stage", "group", "old", "sex")  # from coarse to fine
+STRATA_NAMES = (
+    "nothing",
+    "CN+SMC+EMCI against MCI+LMCI+AD",
+    "group",
+    "group and age",
+    "group, age and sex",
+)  # by depth
+OLD = 75  # years
+HOLDOUT = 10  # one in ten people is tested ...
+PAPER = (806, 80)  # ... but 80 of the paper's 806 (§4)
 
 
 def make_folds(pairs: pd.DataFrame, scheme: str, folds: int, validation: float, seed: int) -> pd.DataFrame:
@@ -30,11 +33,11 @@ def make_folds(pairs: pd.DataFrame, scheme: str, folds: int, validation: float, 
     Parameters
     ----------
     pairs
-        Columns pair_id and subject; group and age (years) are used to stratify where they are known.
+        Columns pair_id and subject; group, age (years) and sex are used to stratify where they are known.
     scheme
         `kfold`: everyone is tested once. `holdout`: a tenth of the people is drawn anew for every fold.
     folds
-        Number of folds.
+        Number of folds; fewer people give fewer folds, with a warning.
     validation
         Share of the training people (at least one person) that chooses the epoch; 0 for none.
     seed
@@ -47,6 +50,8 @@ def make_folds(pairs: pd.DataFrame, scheme: str, folds: int, validation: float, 
     """
     people = _people(pairs)
     _check_options(scheme, folds, validation, len(people))
+    folds = _possible(scheme, folds, validation, len(people))
+    _report_moved(pairs)
     tests = (_kfold if scheme == "kfold" else _holdout)(people, folds, seed)
     parts = []
     for fold, test in enumerate(tests):
@@ -101,6 +106,39 @@ def split_hash(folds: pd.DataFrame, fold: int) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
+def demographics(folds: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Who is in which part: per fold and part people, pairs, people per group, age (mean, sd), women, men, PET levels.
+
+    Ages are those of the people's first pairs. `pet_levels` counts the pairs per processing level of the archive; more
+    than one in a part means that differently processed PETs are mixed there.
+    """
+    table = folds[["fold", "pair_id", "part"]].merge(pairs, on="pair_id", how="left")
+    table = table.reindex(columns=["fold", "part", "pair_id", "subject", "group", "age", "sex", "pet_level"])
+    table["person"] = table["subject"].astype(str).map(person)
+    order = [(fold, part) for fold in sorted(set(table["fold"])) for part in PARTS]
+    found = dict(list(table.groupby(["fold", "part"])))
+    return pd.DataFrame([_part_numbers(*key, found[key]) for key in order if key in found])
+
+
+def _part_numbers(fold: int, part: str, rows: pd.DataFrame) -> dict[str, object]:
+    people = rows.sort_values("pair_id").drop_duplicates("person")
+    groups = people["group"].fillna("unknown").value_counts()
+    levels = rows["pet_level"].fillna("unknown").value_counts().sort_index()
+    age = people["age"].astype(float)
+    return {
+        "fold": fold,
+        "part": part,
+        "n": len(people),
+        "n_pairs": len(rows),
+        **{f"n_{group}": int(groups.get(group, 0)) for group in (*GROUPS, "unknown")},
+        "age_mean": age.mean(),
+        "age_sd": age.std(),
+        "female": int((people["sex"] == "F").sum()),
+        "male": int((people["sex"] == "M").sum()),
+        "pet_levels": ", ".join(f"{level} {count}" for level, count in levels.items()),
+    }
+
+
 def _validate_fold(fold: str, rows: pd.DataFrame, known: set[str]) -> None:
     twice = sorted(set(rows.loc[rows["pair_id"].duplicated(), "pair_id"]))
     if twice:
@@ -110,12 +148,13 @@ def _validate_fold(fold: str, rows: pd.DataFrame, known: set[str]) -> None:
     for part in ("train", "test"):
         if part not in set(rows["part"]):
             raise InputError(f"folds.tsv: nobody is in the part {part} of fold {fold}.")
-    parts = rows.groupby(rows["subject"].astype(str).map(person))["part"].unique()
-    for name, found in parts.items():
-        if len(found) > 1:
+    for name, own in rows.groupby(rows["subject"].astype(str).map(person)):
+        if own["part"].nunique() > 1:
+            rows_of = zip(own.index.astype(int) + 2, own["pair_id"], own["part"], strict=True)
+            lines = ", ".join(f"{line} ({pair}: {part})" for line, pair, part in rows_of)
             raise InputError(
-                f"folds.tsv: {name} is in {' and '.join(sorted(found))} of fold {fold}; all scans of a person belong "
-                "in one part, else the test is no test."
+                f"folds.tsv: {name} is in {' and '.join(sorted(own['part'].unique()))} of fold {fold}, lines {lines}; "
+                "all scans of a person belong in one part, else the test is no test."
             )
 
 
@@ -124,12 +163,22 @@ def _some(names: list[str]) -> str:
     return f"{', '.join(names[:3])}{more} {'is' if len(names) == 1 else 'are'}"
 
 
+def _report_moved(pairs: pd.DataFrame) -> None:
+    labels = pairs["subject"].drop_duplicates().groupby(pairs["subject"].map(person)).unique()
+    for who, names in labels.items():
+        if len(names) > 1:
+            log.warning("%s is one person under %s: kept together.", who, " and ".join(sorted(names)))
+
+
 def _people(pairs: pd.DataFrame) -> pd.DataFrame:
-    """One row per person, sorted: group and age (years) at the first pair."""
-    table = pairs.sort_values("pair_id").reindex(columns=["pair_id", "subject", "group", "age"])
+    """One row per person, sorted: stage, group, old (75 or more) and sex at the first pair; unknowns are `unknown`."""
+    table = pairs.sort_values("pair_id").reindex(columns=["pair_id", "subject", "group", "age", "sex"])
     table.index = pd.Index(table["subject"].map(person), name="person")
     table = table[~table.index.duplicated()].sort_index()
-    return pd.DataFrame({"group": table["group"].fillna("unknown").astype(str), "age": table["age"].astype(float)})
+    group, age = table["group"].fillna("unknown").astype(str), table["age"].astype(float)
+    old = age.ge(OLD).map({True: f"{OLD}+", False: f"<{OLD}"}).where(age.notna(), "unknown")
+    sex = table["sex"].fillna("unknown").astype(str)
+    return pd.DataFrame({"stage": group.map(PATIENT_SPLIT).fillna("unknown"), "group": group, "old": old, "sex": sex})
 
 
 def _check_options(scheme: str, folds: int, validation: float, people: int) -> None:
@@ -142,57 +191,75 @@ def _check_options(scheme: str, folds: int, validation: float, people: int) -> N
     needed = 2 + (validation > 0)
     if people < needed:
         raise ConfigError(f"the pairs are of {people} people, but a split needs at least {needed}. Scan more people.")
-    if scheme == "kfold" and folds > people:
-        raise ConfigError(f"--folds {folds}: the pairs are of only {people} people. Use --folds {people} or fewer.")
-    if scheme == "kfold" and people - -(-people // folds) < needed - 1:
+
+
+def _possible(scheme: str, folds: int, validation: float, people: int) -> int:
+    """Return the number of folds that so many people allow, with a warning if it is not the one asked for."""
+    if scheme == "holdout":
+        return folds
+    if folds > people:
+        log.warning("%d people: %d folds instead of %d.", people, people, folds)
+        folds = people
+    if people - -(-people // folds) < 1 + (validation > 0):
         raise ConfigError(f"--folds {folds}: leaves too few of {people} people to train on. Use --folds {people}.")
+    return folds
 
 
-def _strata(people: pd.DataFrame) -> list[tuple[str, pd.Series]]:
-    """Ways to stratify, finest first; the last is none at all."""
-    old = np.where(people["age"] >= 75, "75+", "<75")
-    return [
-        ("group and age", people["group"] + " " + pd.Series(old, index=people.index)),
-        ("group", people["group"]),
-        ("CN+SMC+EMCI against MCI+LMCI+AD", people["group"].map(PATIENT_SPLIT).fillna("unknown")),
-        ("nothing", pd.Series("everyone", index=people.index)),
-    ]
+def _dealt(people: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Positions of the people in the order of their strata, at random within each.
+
+    Whoever deals people out in this order gives every fold its share of every stratum, to within one person, and so of
+    all coarser strata (they lie side by side), however small the finer ones are.
+    """
+    shuffled = people.iloc[rng.permutation(len(people))]
+    ordered = shuffled.sort_values(list(STRATA), kind="stable")
+    return people.index.get_indexer(ordered.index)
 
 
-def _finest(people: pd.DataFrame, members: int, cells: int) -> pd.Series:
-    """Return the finest strata with at least `members` people in each and at most `cells` of them."""
-    name, strata = next(
-        (name, strata)
-        for name, strata in _strata(people)
-        if name == "nothing" or (strata.value_counts().min() >= members and strata.nunique() <= cells)
-    )
-    if name == "nothing":
-        log.warning("the groups of %d people are too small (or unknown) to stratify the folds by.", len(people))
+def _every(order: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Take `size` of the positions at equal distances, from a random start: systematic sampling."""
+    steps = (np.arange(size) + rng.random()) * len(order) / max(size, 1)
+    return order[steps.astype(int)]
+
+
+def _report_strata(people: pd.DataFrame, parts: int, what: str) -> None:
+    """Say how far the strata go: to be in every one of `parts` test sets, a stratum needs as many people."""
+    for depth in range(len(STRATA), 0, -1):
+        names = list(STRATA[:depth])
+        if people.groupby(names).size().min() >= parts:
+            break
     else:
-        log.info("folds are stratified by %s.", name)
-    return strata
+        depth = 0
+    text = STRATA_NAMES[depth]
+    if depth == len(STRATA):
+        log.info("%s: stratified by %s.", what, text)
+        return
+    finer = people.groupby(list(STRATA[: depth + 1])).size().idxmin()
+    cell = " ".join(finer) if isinstance(finer, tuple) else str(finer)
+    log.warning(
+        "%s: stratified by %s; finer only as far as the people go (too few for every fold: %s).", what, text, cell
+    )
 
 
 def _kfold(people: pd.DataFrame, folds: int, seed: int) -> list[np.ndarray]:
     """Positions of the test people of each fold."""
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return [test for _, test in splitter.split(people, _finest(people, folds, len(people)))]
+    order = _dealt(people, np.random.default_rng(seed))
+    _report_strata(people, folds, f"{folds} folds")
+    return [np.sort(order[fold::folds]) for fold in range(folds)]
 
 
 def _holdout(people: pd.DataFrame, folds: int, seed: int) -> list[np.ndarray]:
     """Positions of the test people of each fold, drawn independently."""
-    size = max(1, len(people) // HOLDOUT)
-    splitter = StratifiedShuffleSplit(folds, test_size=size, random_state=seed)
-    return [test for _, test in splitter.split(people, _finest(people, 2, size))]
+    size = PAPER[1] if len(people) == PAPER[0] else max(1, round(len(people) / HOLDOUT))
+    _report_strata(people, -(-len(people) // size), f"{folds} draws of {size}")
+    draws = [np.random.default_rng(sequence) for sequence in np.random.SeedSequence(seed).spawn(folds)]
+    return [np.sort(_every(_dealt(people, rng), size, rng)) for rng in draws]
 
 
 def _validation(training: pd.DataFrame, share: float, seed: np.random.SeedSequence) -> pd.Index:
-    """Return the people of the training part that choose the epoch, spread over the groups in proportion."""
+    """Return the people of the training part that choose the epoch, with their share of every stratum."""
     if share == 0:
         return training.index[:0]
     size = min(max(1, round(share * len(training))), len(training) - 1)
     rng = np.random.default_rng(seed)
-    shuffled = training.iloc[rng.permutation(len(training))]
-    order = shuffled.groupby("group").cumcount() + rng.random()  # nth of its group
-    position = (order / shuffled.groupby("group")["group"].transform("size")).sort_values(kind="stable")
-    return position.index[:size]
+    return training.index[_every(_dealt(training, rng), size, rng)]

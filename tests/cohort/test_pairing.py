@@ -50,7 +50,7 @@ def test_a_pair_has_the_facts_of_its_pet() -> None:
     assert not exclusions
     assert pair == Pair(
         "sub-002S0001_ses-20060121", "002_S_0001", "20060121", "I1", "I2", DAY0, DAY0 + timedelta(20), 20, "scaled",
-        "coregiso", "csv", "m06", "AD", "F", 71.5, ("1.nii",), ("2.nii",),
+        "coregiso", "csv", "m06", "AD", "F", 71.5, ("1.nii",), ("2.nii",), "group_differs",
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_pairs_table_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("days", "count"), [(180, 1), (-180, 1), (181, 0), (-181, 0)])
-def test_the_window_is_inclusive(days: int, count: int) -> None:
+def test_case_15_the_window_is_inclusive(days: int, count: int) -> None:
     pairs, exclusions = pair_scans([t1(1, 200), pet(2, 200 + days)])
     assert len(pairs) == count
     assert [e.reason for e in exclusions] == ["outside_window"] * (2 - 2 * count)
@@ -79,7 +79,7 @@ def test_optimal_where_greedy_loses_a_pair() -> None:
     assert ids(pairs) == [("I2", "I3")]  # the nearest of all, not the nearest of that assignment
 
 
-def test_two_t1s_equally_near() -> None:
+def test_case_16_two_t1s_equally_near() -> None:
     assert ids(pair_scans([t1(1, 0), t1(2, 60), pet(3, 30)])[0]) == [("I1", "I3")]
     assert ids(pair_scans([t1(1, 0, visit="sc"), t1(2, 60, visit="m06"), pet(3, 30, visit="m06")])[0]) == [("I2", "I3")]
     scans = [t1(1, 0, visit="sc"), t1(2, 60, visit="m06"), pet(3, 30, visit="m06")]
@@ -235,3 +235,44 @@ def test_both_layouts_give_the_same_pairs(ida: "IdaTree", bids: "BidsTree") -> N
     (one,), (other,) = pair_scans(read_ida(ida.root))[0], pair_scans(read_bids(bids.root))[0]
     for name in ("pair_id", "session", "t1_date", "pet_date", "delta_days", "t1_level", "pet_level"):
         assert getattr(one, name) == getattr(other, name)
+
+
+def test_case_12_13_of_a_day_the_best_then_the_first_scan_is_taken() -> None:
+    first, repeat = t1(1, 0, "original"), t1(2, 0, "repeat")
+    assert ids(pair_scans([repeat, first, pet(3, 0)])[0]) == [("I1", "I3")]
+    assert reasons([repeat, first, pet(3, 0)]) == {"I2": "duplicate_same_day"}
+    assert ids(pair_scans([t1(1, 0, "scaled"), t1(2, 0, "scaled2"), pet(3, 0)])[0]) == [("I2", "I3")]
+
+
+def test_case_14_only_one_modality() -> None:
+    assert reasons([t1(1, 0, subject="a"), pet(2, 0, subject="b")]) == {"I1": "no_partner", "I2": "no_partner"}
+
+
+@pytest.mark.parametrize("groups", [("", ""), ("MCI", "AD"), ("", "AD"), ("MCI", "")])
+def test_case_35_groups_that_are_unknown_or_change(groups: tuple[str, str]) -> None:
+    """The pair is kept; the PET's group counts, and what is odd is written beside it."""
+    (pair,), _ = pair_scans([t1(1, 0, group=groups[0]), pet(2, 10, group=groups[1])])
+    assert pair.group == (groups[1] or groups[0])
+    expected = {("", ""): "group_unknown", ("MCI", "AD"): "group_differs"}
+    assert pair.warnings == expected.get(groups, "")
+
+
+@pytest.mark.parametrize(
+    ("ages", "expected"),
+    [((70.0, 71.5), 71.5), ((None, 71.5), 71.5), ((70.0, None), 70.5003), ((None, None), None)],
+)
+def test_case_36_age_is_that_at_the_pet(ages: tuple[float | None, float | None], expected: float | None) -> None:
+    """Known at the T1 only, it is carried over the days between: 70 + 182.74 / 365.25 for half a year of 183 days."""
+    (pair,), _ = pair_scans([t1(1, 0, age=ages[0]), pet(2, 183, age=ages[1])], 200)
+    assert pair.age == pytest.approx(expected, abs=1e-3) if expected else pair.age is None
+
+
+def test_case_37_38_one_person_at_two_sites_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    scans = [
+        scan
+        for n, s in ((1, "002_S_0295"), (3, "941_S_0295"))
+        for scan in (t1(n, n, subject=s), pet(n + 1, n, subject=s))
+    ]
+    pairs, _ = pair_scans([*scans, t1(8, 0, subject="002_S_10295"), pet(9, 0, subject="002_S_10295")])
+    assert [pair.warnings.split()[-1] for pair in pairs] == ["two_ptids", "group_unknown", "two_ptids"]
+    assert "RID 295 is one person under 002_S_0295 and 941_S_0295" in caplog.text

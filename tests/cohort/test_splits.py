@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualglow.cohort.splits import PARTS, make_folds, person, split_hash, validate_folds
+from dualglow.cohort.splits import PARTS, demographics, make_folds, person, split_hash, validate_folds
 from dualglow.errors import ConfigError, InputError
 
 TABLE3 = {"CN": 259, "SMC": 18, "EMCI": 171, "MCI": 114, "LMCI": 102, "AD": 142}  # 806 people
@@ -26,7 +26,7 @@ def cohort(counts: dict[str, int], visits: int = 1, seed: int = 0) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def test_person_is_the_roster_number() -> None:
+def test_case_37_person_is_the_roster_number() -> None:
     assert person("002_S_0295") == person("941_S_0295") == person("ADNI002S0295") == "RID 295"
     assert person("002_S_10155") != person("002_S_1015")
     assert person("01") == "01"
@@ -89,12 +89,12 @@ def test_nobody_is_in_two_parts(
     try:
         table = make_folds(pairs, scheme, folds, validation, seed)
     except ConfigError:
-        assert people.nunique() < max(folds, 4)
+        assert people.nunique() < 4
         return
     validate_folds(table, pairs)
     parts = table.assign(person=table["subject"].map(person)).groupby(["fold", "person"])["part"].nunique()
     assert (parts == 1).all()
-    assert len(table) == folds * len(pairs)
+    assert len(table) == (min(folds, people.nunique()) if scheme == "kfold" else folds) * len(pairs)
     for _, rows in table.groupby("fold"):
         assert {"train", "test"} <= set(rows["part"])
         assert ("validation" in set(rows["part"])) == (validation > 0)
@@ -107,19 +107,83 @@ def test_the_seed_matters() -> None:
     assert not make_folds(pairs, "kfold", 10, 0.1, 1).equals(make_folds(pairs, "kfold", 10, 0.1, 2))
 
 
-def test_small_groups_are_joined_then_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    pairs = cohort({"CN": 4, "SMC": 2, "EMCI": 4, "MCI": 2, "AD": 3})
-    test = make_folds(pairs, "kfold", 5, 0, 1).query("part == 'test'").merge(pairs, on="pair_id")
-    assert set(test[test["group"].isin(["CN", "SMC", "EMCI"])].groupby("fold").size()) == {2}
-    assert not caplog.records
-    make_folds(cohort({"CN": 4, "AD": 2}), "kfold", 5, 0, 1)
-    assert "too small" in caplog.text
+def spread(test: pd.DataFrame, *columns: str) -> int:
+    """The largest difference between folds in the number of test people of a stratum."""
+    cells = test.groupby(["fold", *columns]).size().unstack(list(columns), fill_value=0)
+    return int((cells.reindex(sorted(set(test["fold"])), fill_value=0).max() - cells.min()).max())
+
+
+def held_out(pairs: pd.DataFrame, folds: int) -> pd.DataFrame:
+    table = make_folds(pairs, "kfold", folds, 0, 1).query("part == 'test'").merge(pairs, on="pair_id")
+    return table.assign(old=table["age"] >= 75, patient=table["group"].isin(["MCI", "LMCI", "AD"]))
+
+
+def test_every_stratum_is_spread_however_small(caplog: pytest.LogCaptureFixture) -> None:
+    """Stage, group, group × age and group × age × sex: each differs by at most one person between folds."""
+    pairs = cohort({"CN": 37, "SMC": 2, "EMCI": 11, "MCI": 6, "LMCI": 5, "AD": 23})
+    pairs["sex"] = np.random.default_rng(1).choice(["F", "M"], len(pairs))
+    test = held_out(pairs, 5)
+    for columns in (["patient"], ["group"], ["group", "old"], ["group", "old", "sex"]):
+        assert spread(test, *columns) <= 1
+    assert "stratified by CN+SMC+EMCI against MCI+LMCI+AD; finer" in caplog.text
+    assert "CN+ SMC" in caplog.text
+
+
+def test_how_far_the_strata_go_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    even = cohort(dict.fromkeys(TABLE3, 40)).assign(age=[70, 80] * 120, sex=["F", "F", "M", "M"] * 60)
+    for pairs, said in (
+        (even, "stratified by group, age and sex."),
+        (
+            even.assign(sex=["M"] + ["F"] * 239),
+            "stratified by group and age; finer",
+        ),
+        (cohort(dict.fromkeys(TABLE3, 5)), "stratified by group; finer"),
+        (cohort({"CN": 4, "AD": 2}), "stratified by nothing; finer"),
+    ):
+        caplog.clear()
+        make_folds(pairs, "kfold", 5, 0, 1)
+        assert said in caplog.text
+
+
+def test_case_38_one_person_under_two_ptids_stays_together(caplog: pytest.LogCaptureFixture) -> None:
+    pairs = cohort({"CN": 10})
+    moved = pairs.iloc[[3]].assign(pair_id="sub-x_ses-1", subject="941_S_0003")
+    both = pd.concat([pairs, moved], ignore_index=True)
+    folds = make_folds(both, "kfold", 5, 0.2, 1)
+    parts = folds.assign(person=folds["subject"].map(person)).groupby(["fold", "person"])["part"].nunique()
+    assert (parts == 1).all()
+    assert "RID 3 is one person under 900_S_0003 and 941_S_0003" in caplog.text
+
+
+def test_case_43_few_people_give_fewer_folds(caplog: pytest.LogCaptureFixture) -> None:
+    folds = make_folds(cohort({"CN": 7}), "kfold", 10, 0.1, 1)
+    assert set(folds["fold"]) == set(range(7))
+    assert "7 people: 7 folds instead of 10" in caplog.text
+    with pytest.raises(ConfigError, match="of 1 people, but a split needs at least 2"):
+        make_folds(cohort({"CN": 1}), "kfold", 10, 0, 1)
+
+
+def test_demographics_count_people_per_part() -> None:
+    pairs = cohort({"CN": 8, "AD": 4}, visits=2).assign(sex="F", pet_level=["coregiso", "coregavg"] * 12)
+    pairs.loc[pairs.index[:2], "age"] = np.nan
+    folds = make_folds(pairs, "kfold", 4, 0.2, 1)
+    table = demographics(folds, pairs)
+    assert list(table["part"]) == list(PARTS) * 4
+    assert table.groupby("fold")["n"].sum().eq(12).all()
+    assert table.groupby("fold")["n_pairs"].sum().eq(24).all()
+    assert table[table["part"] == "test"][["n_CN", "n_AD"]].to_numpy().tolist() == [[2, 1]] * 4
+    first = folds[(folds["fold"] == 0) & (folds["part"] == "train")].merge(pairs, on="pair_id")
+    ages = first.drop_duplicates("subject_x")["age"]
+    row = table.iloc[0]
+    assert np.allclose([row["age_mean"], row["age_sd"]], [ages.mean(), ages.std()])
+    assert (row["female"], row["male"]) == (row["n"], 0)
+    assert row["pet_levels"] == f"coregavg {row['n']}, coregiso {row['n']}"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"folds": 10}, r"only 7 people\. Use --folds 7"),
         ({"folds": 1}, "at least 2"),
         ({"scheme": "loo"}, "kfold or holdout"),
         ({"validation": 1.0}, "from 0 to below 1"),
@@ -163,7 +227,10 @@ def one_dropped(folds: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (leak, r"RID \d+ is in test and train of fold 0"),
+        (
+            leak,
+            r"RID \d+ is in test and train of fold 0, lines \d+ \(sub-\d+_ses-0: train\), \d+ \(sub-\d+_ses-1: test\)",
+        ),
         (one_dropped, "is in pairs.tsv but not in fold 0"),
         (lambda f: f.assign(part=f["part"].replace("validation", "val")), "unknown part val; expected train"),
         (lambda f: pd.concat([f, f.head(1).assign(pair_id="sub-x_ses-1")]), "sub-x_ses-1 is not in pairs.tsv"),
