@@ -1,11 +1,11 @@
-"""The table that IDA exports beside the images of a collection, and the XML of single images."""
+"""The tables that list images, of every generation of the archive, and the XML of single images."""
 
 import csv
 import io
 import logging
 import re
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 
@@ -21,6 +21,7 @@ IDA_HEADER = (
 ALIASES = {
     "image_id": ("imagedataid", "imageid", "imageuid", "loniuid"),
     "subject": ("subject", "subjectid", "ptid"),
+    "rid": ("rid",),
     "description": ("description", "imagedescription", "sequence"),
     "date": ("acqdate", "imagedate", "studydate", "scandate", "acquisitiondate"),
     "modality": ("modality", "imagemodality"),
@@ -29,7 +30,8 @@ ALIASES = {
     "age": ("age", "subjectage"),
     "visit": ("visit", "viscode2", "viscode"),
 }
-REQUIRED = ("image_id", "subject", "description", "date")
+REQUIRED = ("image_id", "subject", "description", "date")  # a table may have the roster number (RID) for the subject
+STUDY_COLUMNS = ("origproc", "magstrength")  # tables of all images of the study, not of those that were downloaded
 PLACEHOLDERS = (date(1977, 7, 3), date(1900, 1, 1))  # what the archive writes for a date it does not know
 
 
@@ -38,7 +40,7 @@ class Entry:
     """What a table or an XML says of one image."""
 
     image_id: str  # I<number>
-    subject: str
+    subject: str  # PTID; `RID <number>` from a table that has no more
     description: str
     date: date | None
     modality: str
@@ -46,6 +48,8 @@ class Entry:
     sex: str
     age: float | None
     visit: str
+    study: bool = field(default=False, compare=False)  # of a table that lists the whole study
+    frames: int | None = None  # only an XML tells
 
 
 def image_id(text: str) -> str | None:
@@ -66,26 +70,52 @@ def real_date(day: date | None) -> date | None:
 
 
 def read_collections(paths: list[Path]) -> dict[str, Entry]:
-    """Read and join collection CSVs: image ID → entry. Raises InputError for one that is not such a table."""
+    """Read and join tables: image ID → entry. A table of the whole study only fills what a collection leaves open.
+
+    Raises InputError for one that is not such a table, and for an image with different values in two rows.
+    """
+    tables = [(path, _read_collection(path)) for path in paths]
     entries: dict[str, Entry] = {}
-    for path in paths:
-        for line, entry in _read_collection(path):
-            known = entries.setdefault(entry.image_id, entry)
-            if known != entry:
-                raise InputError(
-                    f"{path}, line {line}: {entry.image_id} is listed twice with different values "
-                    f"({_difference(known, entry)}). Remove the wrong row."
-                )
+    for path, rows in sorted(tables, key=lambda table: bool(table[1]) and table[1][0][1].study):
+        for line, entry in rows:
+            known = entries.get(entry.image_id)
+            entries[entry.image_id] = _joined(known, entry, path, line) if known else entry
     return entries
 
 
+def _joined(known: Entry, entry: Entry, path: Path, line: int) -> Entry:
+    """Fill the blanks of a known entry. Raises InputError where two values differ that should not."""
+    gaps = {f.name: getattr(entry, f.name) for f in fields(Entry) if getattr(known, f.name) in ("", None)}
+    joined = replace(known, **gaps)
+    same_kind = known.study == entry.study
+    names = [f.name for f in fields(Entry) if f.compare and (same_kind or f.name == "subject")]
+    different = [name for name in names if getattr(entry, name) not in ("", None, getattr(joined, name))]
+    if different and not _same_person(different, joined, entry):
+        values = "; ".join(f"{name}: {getattr(joined, name)} and {getattr(entry, name)}" for name in different)
+        raise InputError(
+            f"{path}, line {line}: {entry.image_id} is listed twice with different values ({values}). "
+            "Remove the wrong row."
+        )
+    return joined
+
+
+def _same_person(different: list[str], one: Entry, other: Entry) -> bool:
+    return different == ["subject"] and "RID" in one.subject + other.subject and rid(one.subject) == rid(other.subject)
+
+
+def rid(subject: str) -> int | None:
+    """Return the roster number, which a person keeps at every site: the last number of a PTID."""
+    found = re.fullmatch(r"(?:RID |\d{3}_S_)(\d+)", subject)
+    return int(found[1]) if found else None
+
+
 def is_collection(path: Path) -> bool:
-    """Whether the header has the columns that a collection CSV needs."""
-    return not _missing(_columns(_rows(path)[:1]))
+    """Whether the header has the columns that a table of images needs."""
+    return not _missing(_columns(read_rows(path, header_only=True)))
 
 
 def _read_collection(path: Path) -> list[tuple[int, Entry]]:
-    rows = _rows(path)
+    rows = read_rows(path)
     columns = _columns(rows[:1])
     if missing := _missing(columns):
         raise InputError(
@@ -93,17 +123,27 @@ def _read_collection(path: Path) -> list[tuple[int, Entry]]:
             f"Expected {IDA_HEADER}; found {', '.join(rows[0]) if rows else 'nothing'}. "
             "In IDA open Data Collections, choose yours and press CSV (not the export of the search page)."
         )
+    study = any(plain(cell) in STUDY_COLUMNS for cell in rows[0])
     return [
-        (line, _entry(dict(zip(columns, row, strict=False)), path, line))
+        (line, replace(_entry(dict(zip(columns, row, strict=False)), path, line), study=study))
         for line, row in enumerate(rows[1:], start=2)
         if any(cell.strip() for cell in row)
     ]
 
 
-def _rows(path: Path) -> list[list[str]]:
-    """Return the cells of a table separated by comma, semicolon or tab; a byte-order mark and CRLF do not matter."""
+def plain(name: str) -> str:
+    """Return a column's name without case, blanks and punctuation."""
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
+
+
+def read_rows(path: Path, header_only: bool = False) -> list[list[str]]:
+    """Return the cells of a table separated by comma, semicolon or tab; a byte-order mark and CRLF do not matter.
+
+    Raises InputError if the file is not such a table.
+    """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as stream:
+            text = (stream.readline() if header_only else stream.read()).decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Give the collection's CSV with --csv.") from error
     except UnicodeDecodeError as error:
@@ -117,7 +157,7 @@ def _rows(path: Path) -> list[list[str]]:
 
 def _columns(header: list[list[str]]) -> list[str]:
     """Our name of every column, or an empty string; of two columns that mean the same, the first alias wins."""
-    found = [re.sub(r"[^a-z0-9]", "", cell.casefold()) for cell in header[0]] if header else []
+    found = [plain(cell) for cell in header[0]] if header else []
     names = [""] * len(found)
     for name, aliases in ALIASES.items():
         if present := [alias for alias in aliases if alias in found]:
@@ -126,7 +166,7 @@ def _columns(header: list[list[str]]) -> list[str]:
 
 
 def _missing(columns: list[str]) -> list[str]:
-    return [name for name in REQUIRED if name not in columns]
+    return [name for name in REQUIRED if name not in columns and not (name == "subject" and "rid" in columns)]
 
 
 def _entry(row: dict[str, str], path: Path, line: int) -> Entry:
@@ -138,9 +178,10 @@ def _entry(row: dict[str, str], path: Path, line: int) -> Entry:
         day = parse_date(row.get("date", ""))
     except ValueError as error:
         raise InputError(f"{path}, line {line}: {name}: {error}. Correct it or export the CSV again.") from error
+    number = row.get("rid", "").strip()
     return Entry(
         name,
-        subject_id(row.get("subject", "")),
+        subject_id(row.get("subject", "")) or (f"RID {int(number)}" if number.isdigit() else ""),
         row.get("description", "").strip(),
         real_date(day),
         row.get("modality", "").strip(),
@@ -151,24 +192,22 @@ def _entry(row: dict[str, str], path: Path, line: int) -> Entry:
     )
 
 
-def _difference(first: Entry, second: Entry) -> str:
-    names = [name for name in vars(first) if getattr(first, name) != getattr(second, name)]
-    return "; ".join(f"{name}: {getattr(first, name)} and {getattr(second, name)}" for name in names)
-
-
-def read_xml(path: Path, name: str) -> Entry | None:
-    """Read the IDA XML of the image with the ID `name`; None, with a warning, if the file is damaged.
+def read_xml(content: bytes, path: str, name: str) -> Entry | None:
+    """Read the IDA XML of the image with the ID `name`; None, with a warning, if it is damaged.
 
     Tags are looked up by name alone, wherever they stand: their nesting differs between exports.
     """
     try:
-        root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, OSError) as error:
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         log.warning("%s: ignored, it cannot be read (%s).", path, error)
         return None
     texts: dict[str, str] = {}
+    frames = None
     for element in root.iter():
         texts.setdefault(element.tag.rsplit("}", 1)[-1], (element.text or "").strip())
+        if re.search(r"\bframes\b", element.get("term", ""), re.IGNORECASE) and (element.text or "").strip().isdigit():
+            frames = int((element.text or "").strip())
     try:
         day = parse_date(texts.get("dateAcquired", ""))
     except ValueError:
@@ -184,4 +223,5 @@ def read_xml(path: Path, name: str) -> Entry | None:
         parse_sex(texts.get("subjectSex", "")),
         parse_age(texts.get("subjectAge", "")),
         texts.get("visitIdentifier", ""),
+        frames=frames,
     )

@@ -1,136 +1,106 @@
-"""Read a download from the IDA archive (ADNI): images named by its grammar, the collection's CSV, XML per image.
+"""Read a download from the IDA archive (ADNI): what files, tables and XMLs say of an image, joined by its image ID."""
 
-Everything is joined by the image ID I<number>; folder names and time stamps in file names say nothing reliable.
-"""
-
-import filecmp
-import os
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+import logging
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dualglow.cohort import levels
-from dualglow.cohort.collection import (
-    Entry,
-    image_id,
-    is_collection,
-    read_collections,
-    read_xml,
-    real_date,
-    subject_id,
-)
-from dualglow.cohort.scan import MRI, OTHER, PET, Scan, header_problem, parse_date
+from dualglow.cohort.cache import Cache
+from dualglow.cohort.collection import Entry, is_collection, read_collections, read_xml, real_date, rid, subject_id
+from dualglow.cohort.disk import DAMAGE, Disk, Found
+from dualglow.cohort.header_check import Progress, frames_differ, with_headers
+from dualglow.cohort.scan import MRI, OTHER, PET, Scan, parse_date
+from dualglow.cohort.study import Person, Quality, completed, read_merge, read_quality
+from dualglow.cohort.tree import OTHER as OTHER_FORMAT
+from dualglow.cohort.tree import Image, Tree, described, is_ida, ptid, stamps, walk
 from dualglow.errors import InputError
 
-FILE_NAME = re.compile(
-    r"ADNI_(?P<subject>\d{3}_S_\d{4,5})_(?P<modality>MR|PT)_(?P<description>.+?)_(?:br_raw|Br)_(?P<stamp>\d{17})"
-    r"(?:_(?P<number>\d+))?_S(?P<series>\d+)_I(?P<image>\d+)\.(?P<extension>nii(?:\.gz)?|dcm)",
-    re.IGNORECASE,
-)
-XML_NAME = re.compile(r".*_(I\d+)\.xml", re.IGNORECASE)
-PTID = re.compile(r"\d{3}_S_\d{4,5}", re.IGNORECASE)
-IMAGE_SUFFIXES = (".nii", ".nii.gz", ".dcm", ".img", ".v", ".i")
+__all__ = ["Options", "is_ida", "read_ida"]
+log = logging.getLogger(__name__)
+
 MODALITIES = {"MR": MRI, "MRI": MRI, "PT": PET, "PET": PET}
+DATES_DIFFER_DAYS, DATE_CONFLICT_DAYS = 1, 30  # between CSV and folder: more is odd, more is a conflict
 
 
-@dataclass
-class Image:
-    """The files of one image ID: one, or one per frame or slice."""
+@dataclass(frozen=True)
+class Options:
+    """How a download is read."""
 
-    subject: str
-    modality: str
-    files: dict[tuple[int, str], Path] = field(default_factory=dict)  # (frame number, time stamp) → path
-    differing: str = ""  # a file that is there twice with different content
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Paths in the order of the frames."""
-        return tuple(str(self.files[key]) for key in sorted(self.files))
+    pet_level: str = levels.AUTO  # one of levels.PET_CHOICES
+    t1_level: str = levels.AUTO  # one of levels.T1_CHOICES
+    strict: bool = False  # exclude images whose header says nothing of left and right
+    allow_unlisted: bool = False  # use images that neither a table nor an XML describes; date from the folder's name
+    merge: Path | None = None  # ADNIMERGE
+    qc: tuple[Path, ...] = ()  # tables of quality control
+    cache: Path | None = None  # where to keep the headers that were read
 
 
-@dataclass
-class Tree:
-    """What lies in the download, by image ID."""
+@dataclass(frozen=True)
+class Known:
+    """What is known of the study beside the images."""
 
-    images: dict[str, Image] = field(default_factory=dict)
-    xml: dict[str, Path] = field(default_factory=dict)
-    tables: list[Path] = field(default_factory=list)
-    strange: list[Path] = field(default_factory=list)  # image files in a scan's folder whose name is not understood
+    options: Options
+    entries: dict[str, Entry]
+    people: dict[int, Person]
+    quality: Quality
 
 
-def read_ida(root: Path, tables: list[Path] | None = None) -> list[Scan]:
-    """Read an unzipped IDA download: every image found or listed becomes one Scan, sorted by subject and ID.
+def read_ida(
+    root: Path, tables: list[Path] | None = None, options: Options = Options(), progress: Progress | None = None
+) -> list[Scan]:
+    """Read an IDA download, unzipped or in its zips: every image found or listed becomes one Scan.
+
+    Only tables, XMLs and headers are read; nothing is written into the download. Sorted by subject and image ID.
 
     Parameters
     ----------
     root
-        Folder that holds `ADNI/<PTID>/…`, or any folder above the images.
+        Folder that holds `ADNI/<PTID>/…` or the zips, or any folder above them.
     tables
-        Collection CSVs; by default those found below `root`.
+        Collection CSVs or other tables of images; by default those found below `root`.
+    progress
+        Called with (headers read, headers to read) of images.
 
     Raises
     ------
     InputError
         If the folder is missing, holds no images of this grammar, or a table is missing or cannot be understood.
+    ConfigError
+        If a level is chosen that does not exist.
     """
-    tree = walk(root)
-    entries = read_collections(tables if tables else _tables(root, tree))
-    if not tree.images and not entries:
-        raise InputError(
-            f"{root}: no images named as IDA names them (ADNI_<PTID>_MR_…_I<number>.nii). "
-            "Give the folder that holds the unzipped ADNI/<PTID>/… folders."
-        )
-    names = sorted(set(tree.images) | set(entries), key=lambda name: int(name[1:]))
-    scans = [_scan(name, tree.images.get(name), entries.get(name), tree.xml.get(name)) for name in names]
-    scans += [_strange(path, root) for path in tree.strange]
-    return sorted(scans, key=lambda scan: scan.subject)
+    levels.check_choices(options.pet_level, options.t1_level)
+    people = read_merge(options.merge) if options.merge else {}
+    quality = read_quality(options.qc)
+    cache = Cache(options.cache)
+    try:
+        with Disk() as disk:
+            tree = walk(root, disk, cache)
+            known = Known(options, read_collections(tables if tables else _tables(root, tree)), people, quality)
+            _require_images(root, tree, known, disk)
+            scans = [_scan(name, tree, known, disk, cache) for name in _names(tree, known)]
+            scans = with_headers(scans, tree.images, options.strict, disk, cache, progress)
+            scans += [_strange(found, root) for found in tree.strange]
+            scans += [_damaged(path, why, root) for path, why in disk.damaged.items()]
+    finally:
+        cache.save()
+    return _compared_over_time(sorted(scans, key=lambda scan: scan.subject))
 
 
-def is_ida(root: Path) -> bool:
-    """Whether some file below `root` is named by IDA's grammar."""
-    return any(FILE_NAME.fullmatch(path.name) for path in _files(root))
+def _names(tree: Tree, known: Known) -> list[str]:
+    """Return the image IDs by number: those found, and those listed as downloaded."""
+    listed = {name for name, entry in known.entries.items() if not entry.study}
+    return sorted(set(tree.images) | listed, key=lambda name: int(name[1:]))
 
 
-def walk(root: Path) -> Tree:
-    """List images, XMLs and CSVs below `root`. Raises InputError if there is no such folder."""
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder. Give the folder of the unzipped download.")
-    tree = Tree()
-    for path in _files(root):
-        name = path.name
-        if found := FILE_NAME.fullmatch(name):
-            _add(tree.images, found, path)
-        elif found := XML_NAME.fullmatch(name):
-            tree.xml[str(image_id(found[1]))] = path
-        elif name.lower().endswith(".csv"):
-            tree.tables.append(path)
-        elif name.lower().endswith(IMAGE_SUFFIXES) and _ptid(path) and _stamps(path):
-            tree.strange.append(path)
-    return tree
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """Yield files in a fixed order, through links (each folder once), but not hidden ones and macOS's copies."""
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name != "__MACOSX")
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _add(images: dict[str, Image], found: re.Match[str], path: Path) -> None:
-    image = images.setdefault(
-        str(image_id(found["image"])), Image(found["subject"].upper(), MODALITIES[found["modality"].upper()])
+def _require_images(root: Path, tree: Tree, known: Known, disk: Disk) -> None:
+    if tree.images or known.entries:
+        return
+    damaged = "".join(f" {path} cannot be read ({why})." for path, why in disk.damaged.items())
+    raise InputError(
+        f"{root}: no images named as IDA names them (ADNI_<PTID>_MR_…_I<number>.nii).{damaged} "
+        "Give the folder that holds the downloaded zips or the ADNI/<PTID>/… folders."
     )
-    key = (int(found["number"] or 0), found["stamp"])
-    other = image.files.setdefault(key, path)
-    if other != path and not filecmp.cmp(other, path, shallow=False):
-        image.differing = f"{other} and {path} differ"
 
 
 def _tables(root: Path, tree: Tree) -> list[Path]:
@@ -145,93 +115,147 @@ def _tables(root: Path, tree: Tree) -> list[Path]:
     return found
 
 
-def _scan(name: str, image: Image | None, listed: Entry | None, xml: Path | None) -> Scan:
-    """Join what the files, the table and the XML say of one image."""
-    described = read_xml(xml, name) if xml else None
+def _scan(name: str, tree: Tree, known: Known, disk: Disk, cache: Cache) -> Scan:
+    """Join what the files' names, the tables and the XML say of one image."""
+    image, listed = tree.images.get(name), known.entries.get(name)
+    described = _xml(tree.xml[name], name, disk, cache) if name in tree.xml else None
     entry = listed or described
-    subject = (entry.subject if entry else "") or (image.subject if image else "")
-    paths = image.paths if image else ()
     if entry is None:
-        assert image is not None  # a name comes from the files or from the table
-        scan = Scan(name, subject, image.modality, _folder(paths[0]), paths=paths)
-        return scan.excluded("not_in_csv", "no row in the collection CSV and no XML: its date and group are unknown")
-    modality = MODALITIES.get(entry.modality.upper(), OTHER) if entry.modality else image.modality if image else ""
-    scan = Scan(name, subject, modality or _guess(entry.description), entry.description, paths=paths)
-    scan = _dated(replace(scan, visit=entry.visit, group=entry.group, sex=entry.sex, age=entry.age), listed, described)
-    if described and described.age is not None:
+        assert image is not None  # a name comes from the files or from a table
+        scan = _unlisted(image, known.options.allow_unlisted)
+    else:
+        subject = entry.subject if entry.subject and not entry.subject.startswith("RID") else ""
+        subject = subject or (image.subject if image else entry.subject)
+        modality = MODALITIES.get(entry.modality.upper(), OTHER) if entry.modality else image.modality if image else ""
+        scan = Scan(name, subject, modality or _guess(entry.description), entry.description)
+        scan = replace(scan, visit=entry.visit, group=entry.group, sex=entry.sex, age=entry.age)
+    scan = _dated(replace(scan, paths=image.paths if image else ()), listed, described)
+    precise = described is not None and described.age is not None
+    if described and precise:
         scan = replace(scan, age=described.age)  # the XML has decimals, the CSV whole years
-    return _checked(_recognised(scan), image)
+    scan = completed(scan, known.people, precise)
+    scan = _checked(_recognised(scan, known.options), image, entry, known.quality)
+    if image and described and described.frames and frames_differ(image, described.frames):
+        scan = scan.warned("frame_count")
+    return scan
 
 
-def _dated(scan: Scan, listed: Entry | None, described: Entry | None) -> Scan:
-    """Take the date from the CSV, else the XML, else the folder's name."""
-    for source, entry in (("csv", listed), ("xml", described)):
-        if entry and entry.date:
-            return replace(scan, date=entry.date, date_source=source)
-    stamps = [stamp for path in scan.paths for stamp in _stamps(Path(path))]
+def _xml(found: Found, name: str, disk: Disk, cache: Cache) -> Entry | None:
+    kept = cache.get(found.path, found.signature)
+    if kept is None:
+        try:
+            entry = read_xml(disk.read(found), found.path, name)
+        except DAMAGE as error:
+            log.warning("%s: ignored, it cannot be read (%s).", found.path, error)
+            entry = None
+        kept = {"entry": asdict(entry) | {"date": entry.date and entry.date.isoformat()} if entry else None}
+        cache.put(found.path, found.signature, kept)
+    values = kept["entry"]
+    return Entry(**values | {"date": parse_date(values["date"] or "")}) if values else None
+
+
+def _unlisted(image: Image, allowed: bool) -> Scan:
+    scan = Scan(image.name, image.subject, image.modality, described(image.volumes[0].path) or image.description)
+    if allowed:
+        return scan.warned("unlisted")
+    return scan.excluded(
+        "not_in_csv",
+        "no row in the collection CSV and no XML: its date and group are unknown (--allow-unlisted takes the date from "
+        "the folder's name)",
+    )
+
+
+def _folder_date(scan: Scan) -> Scan:
+    """Return the scan with the date in its folder's name, as a source of its own."""
+    found = [stamp for path in scan.paths for stamp in stamps(path)]
     try:
-        day = real_date(parse_date(stamps[-1])) if stamps else None
+        day = real_date(parse_date(found[-1])) if found else None
     except ValueError:
         day = None
     return replace(scan, date=day, date_source="folder" if day else "")
 
 
-def _recognised(scan: Scan) -> Scan:
-    """Find the level and, for PET, the tracer; exclude what is neither a T1 nor an FDG-PET."""
+def _dated(scan: Scan, listed: Entry | None, described: Entry | None) -> Scan:
+    """Take the date from the CSV, else the XML, else the folder's name; say where the folder's contradicts it."""
+    folder = _folder_date(scan)
+    for source, entry in (("csv", listed), ("xml", described)):
+        if entry and entry.date:
+            scan = replace(scan, date=entry.date, date_source=source)
+            apart = abs((folder.date - entry.date).days) if folder.date else 0
+            return scan.warned("date_differs") if apart > DATES_DIFFER_DAYS else scan
+    return folder
+
+
+def _recognised(scan: Scan, options: Options) -> Scan:
+    """Find the level and, for PET, the tracer; exclude what is neither a T1 nor an FDG-PET of the wanted level."""
     what = f"'{scan.description}'"
     if scan.modality == PET:
-        if level := levels.pet_level(scan.description):
-            return replace(scan, level=level, tracer="FDG")
-        if levels.unused_fdg(scan.description):
-            return replace(scan, tracer="FDG").excluded("level_not_used", f"{what}: download '{levels.WANTED_PET}'")
-        tracer = levels.other_tracer(scan.description)
-        return replace(scan, tracer=tracer).excluded("wrong_tracer", f"{what} is not an FDG level")
-    level = levels.t1_level(scan.description) if scan.modality == MRI else None
-    if level:
-        return replace(scan, level=level)
-    return scan.excluded("not_t1", f"{what} is not a known T1 description")
+        level = levels.pet_level(scan.description)
+        if level is None and levels.unused_fdg(scan.description):
+            if options.pet_level == levels.AUTO:
+                scan = replace(scan, tracer="FDG")
+                return scan.excluded("level_not_used", f"{what}: download '{levels.WANTED_PET}'")
+            level = levels.UNIFORM_6MM if "6mm" in levels.words(scan.description).replace(" ", "") else "other"
+        if level is None:
+            tracer = levels.other_tracer(scan.description)
+            return replace(scan, tracer=tracer).excluded("wrong_tracer", f"{what} is not an FDG level")
+        scan = replace(scan, level=level, tracer="FDG")
+    else:
+        level = levels.t1_level(scan.description) if scan.modality == MRI else None
+        if level is None:
+            return scan.excluded("not_t1", f"{what} is not a known T1 description")
+        scan = replace(scan, level=level)
+    download = levels.wanted(scan, options.pet_level, options.t1_level)
+    return scan.excluded("level_not_wanted", f"{what}: download {download}") if download else scan
 
 
-def _checked(scan: Scan, image: Image | None) -> Scan:
-    """Exclude a scan whose files are missing or damaged, or that has no date."""
-    if scan.reason:
-        return scan
+def _checked(scan: Scan, image: Image | None, entry: Entry | None, quality: Quality) -> Scan:
+    """Exclude a scan whose files are missing or contradict the tables, that has no date, or that failed its QC."""
     if image is None:
         return scan.excluded("file_missing", f"'{scan.description}' is in the CSV but not in the download")
+    if entry and entry.subject and rid(entry.subject) not in (None, rid(image.subject)):
+        scan = scan.excluded("subject_conflict", f"the CSV says {entry.subject}, the file name {image.subject}")
     if image.modality != scan.modality:
-        return scan.excluded("modality_conflict", f"the CSV says {scan.modality}, the file name {image.modality}")
-    if image.differing:
-        return scan.excluded("duplicate_differs", image.differing)
-    if any(path.lower().endswith(".dcm") for path in scan.paths):
-        return scan.excluded("dicom", "DICOM is not read; download it as NIfTI or convert it with dcm2niix")
-    if problem := next(filter(None, (header_problem(Path(path)) for path in scan.paths)), ""):
-        return scan.excluded("unreadable", problem)
+        scan = scan.excluded("modality_conflict", f"the CSV says {scan.modality}, the file name {image.modality}")
+    if image.kind == OTHER_FORMAT:
+        what = f"{image.volumes[0].name} is Interfile or ECAT, which is not read"
+        scan = scan.excluded("format_unknown", f"{what}: download '{levels.WANTED_PET}'")
     if scan.date is None:
-        return scan.excluded("no_date", "neither the CSV, the XML nor the folder has a date (or only a placeholder)")
+        scan = scan.excluded("no_date", "neither the CSV, the XML nor the folder has a date (or only a placeholder)")
+    folder = _folder_date(scan).date
+    if scan.date and folder and abs((folder - scan.date).days) > DATE_CONFLICT_DAYS:
+        scan = scan.excluded("date_conflict", f"{scan.date} in the {scan.date_source}, {folder} in the folder's name")
+    if failed := quality.verdict(scan, image.series):
+        scan = scan.excluded("qc_failed", failed)
+    if scan.usable and not scan.group:
+        scan = scan.warned("group_unknown")
     return scan
 
 
-def _strange(path: Path, root: Path) -> Scan:
+def _strange(found: Found, root: Path) -> Scan:
     """Record an image file in a scan's folder whose name does not follow the grammar."""
-    scan = Scan(
-        path.relative_to(root).as_posix(), subject_id(_ptid(path)), OTHER, _folder(str(path)), paths=(str(path),)
-    )
-    return scan.excluded("name_unknown", f"{path.name} is not named as IDA names images, so its image ID is unknown")
+    name = found.path.removeprefix(f"{root}/")
+    scan = Scan(name, subject_id(ptid(found.path)), OTHER, described(found.path), paths=(found.path,))
+    return scan.excluded("name_unknown", f"{found.name} is not named as IDA names images, so its image ID is unknown")
 
 
-def _stamps(path: Path) -> list[str]:
-    """Return the dates of folders named as IDA names those of a scan: `2006-11-29_10_00_05.0`."""
-    return [part[:10] for part in path.parts if re.match(r"\d{4}-\d\d-\d\d_\d\d_", part)]
+def _damaged(path: str, why: str, root: Path) -> Scan:
+    """Record a zip that cannot be read, with whatever images are in it."""
+    scan = Scan(path.removeprefix(f"{root}/"), "", OTHER, paths=(path,))
+    return scan.excluded("unreadable", f"the zip cannot be read ({why}); download it again")
 
 
-def _ptid(path: Path) -> str:
-    return next((part for part in path.parts if PTID.fullmatch(part)), "")
-
-
-def _folder(path: str) -> str:
-    """Return the series description that the folder is named after: <PTID>/<description>/<date>/<ID>/<file>."""
-    parts = Path(path).parts
-    return parts[-4] if len(parts) >= 4 else ""
+def _compared_over_time(scans: list[Scan]) -> list[Scan]:
+    """Warn where a person's group changes, or where one roster number has several subject labels."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    labels: dict[int | None, set[str]] = defaultdict(set)
+    for scan in scans:
+        groups[scan.subject].add(scan.group)
+        labels[rid(scan.subject)].add(scan.subject)
+    changed = {subject for subject, found in groups.items() if len(found - {""}) > 1}
+    shared = {label for number, found in labels.items() if number is not None and len(found) > 1 for label in found}
+    scans = [scan.warned("group_changes") if scan.subject in changed else scan for scan in scans]
+    return [scan.warned("rid_shared") if scan.subject in shared else scan for scan in scans]
 
 
 def _guess(description: str) -> str:

@@ -6,6 +6,7 @@ Descriptions are compared whole, as words without punctuation and case: `AV45 Co
 import re
 
 from dualglow.cohort.scan import PET, Scan
+from dualglow.errors import ConfigError
 
 WANTED_PET = "Coreg, Avg, Std Img and Vox Siz, Uniform Resolution"
 WANTED_T1 = "MPR; GradWarp; B1 Correction; N3; Scaled"
@@ -18,16 +19,31 @@ FDG = {
     "coregdyn": r"co registered dynamic",
     "raw": r"adni brain pet raw( fdg)?|dy\d+ f 18 fdg( .*)?",
 }
-UNUSED_FDG = r"coreg avg std img and vox siz uniform \d+ ?mm res(olution)?"
+UNIFORM_6MM = "uniform6"
+UNUSED_FDG = r"coreg avg std img and vox siz uniform \d+ ?mm res(olution)?"  # only on request: UNIFORM_6MM
+FDG_NAMES = {
+    "coregiso": WANTED_PET,
+    "coregavg": "Co-registered, Averaged",
+    "coregstd": "Coreg, Avg, Standardized Image and Voxel Size",
+    "coregdyn": "Co-registered Dynamic",
+    "raw": "ADNI Brain PET: Raw FDG",
+    UNIFORM_6MM: "Coreg, Avg, Std Img and Vox Siz, Uniform 6mm Res",
+}
+FRAMED = ("coregdyn", "raw")  # levels of which each frame is an image
 BIDS_PET = ("acstat", "acdyn", "native", "nacstat", "nacdyn")  # other reconstructions that a BIDS rec- entity names
-PET_LEVELS = (*FDG, *BIDS_PET)
+PET_LEVELS = (*FDG, *BIDS_PET, UNIFORM_6MM)
 OTHER_TRACERS = r"av ?45|pib|fbb|av ?1451|tau|nav4694|mk ?6240|flute\w*|florbeta\w*|flortau\w*|amyloid|early"
 
 PROCESSED_T1 = r"(mpr|mpr r|mt1)(?P<steps>( gradwarp)?( b1 correction)?( n3m?)?( scaled( 2)?)?)( mp rage)?"
 T1_CORE = r"mprage|mp rage|ir f?spgr|irf?spgr|f?spgr"
 ACCELERATED = {"accel", "accelerated", "grappa", "grappa2", "sense", "sense2", "s2", "hs", "msv21", "msv22"}
 PLAIN = r"adni[23]?|r11|aso|asaso|sag|sagittal|axial|3d|t1w?|tfe|repeat|nd|no|angle|0|1|2|new|ti|tr|gw|dis3d"
-T1_LEVELS = ("scaled2", "scaled", "n3", "gradwarp", "original", "accelerated", "repeat", "nd")
+PROCESSED = ("scaled2", "scaled", "n3", "gradwarp")
+ORIGINAL = ("original", "accelerated", "repeat", "nd")
+T1_LEVELS = (*PROCESSED, *ORIGINAL)
+AUTO = "auto"
+PET_CHOICES = (AUTO, *FDG_NAMES)
+T1_CHOICES = {AUTO: T1_LEVELS, "original": ORIGINAL, "processed": PROCESSED}
 
 
 def words(description: str) -> str:
@@ -44,6 +60,22 @@ def pet_level(description: str) -> str | None:
 def unused_fdg(description: str) -> bool:
     """Whether this is FDG of a level that is known but not used."""
     return re.fullmatch(UNUSED_FDG, words(description)) is not None
+
+
+def check_choices(pet: str, t1: str) -> None:
+    """Raise ConfigError unless `pet` is one of PET_CHOICES and `t1` one of T1_CHOICES."""
+    for name, value, choices in (("pet_level", pet, PET_CHOICES), ("t1_level", t1, tuple(T1_CHOICES))):
+        if value not in choices:
+            raise ConfigError(f"{name} {value}: expected {', '.join(choices)}.")
+
+
+def wanted(scan: Scan, pet: str, t1: str) -> str:
+    """What to download where the scan's level is not the chosen one; an empty string where it is."""
+    if scan.modality == PET:
+        return "" if scan.level == pet or (pet == AUTO and scan.level in FDG) else FDG_NAMES.get(pet, WANTED_PET)
+    if scan.level in T1_CHOICES[t1]:
+        return ""
+    return "the original MPRAGE" if t1 == "original" else f"'{WANTED_T1}'"
 
 
 def other_tracer(description: str) -> str:

@@ -1,4 +1,4 @@
-"""Small downloads made on the fly: an IDA tree and a BIDS dataset of NIfTIs a few voxels wide."""
+"""Small downloads made on the fly: an IDA tree and a BIDS dataset of coarse NIfTIs."""
 
 import csv
 import json
@@ -16,10 +16,10 @@ SCALED = "MPR; GradWarp; B1 Correction; N3; Scaled"
 UNIFORM = "Coreg, Avg, Std Img and Vox Siz, Uniform Resolution"
 
 
-def write_image(path: Path, shape: tuple[int, ...] = (4, 5, 6)) -> None:
+def write_image(path: Path, shape: tuple[int, ...] = (42, 50, 44), voxel: float = 2.5) -> None:
+    """Write an image as large as a head, in mm."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    nib.save(nib.Nifti1Image(np.ones(shape, np.int16), affine), path)
+    nib.save(nib.Nifti1Image(np.ones(shape, np.uint8), np.diag([voxel, voxel, voxel, 1.0])), path)
 
 
 @dataclass
