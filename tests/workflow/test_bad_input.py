@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from dualglow.preprocess.derivatives import derivative
 from tests.workflow.conftest import Snakemake, write_cohort
 
 
@@ -32,12 +33,13 @@ def test_a_truncated_image_is_named_and_leaves_no_output(settings: dict, snakema
     t1 = Path(settings["cohort"]["root"]) / "900S0000_T1w.nii"
     nib.save(nib.Nifti1Image(np.ones((32, 32, 32), np.float32), np.eye(4)), t1)
     t1.write_bytes(t1.read_bytes()[:50_000])
-    result = snakemake(settings, "--cores", "1", "--", "preprocess")
+    results = Path(settings["results"])
+    converted = derivative(results / "derivatives", pair_id, "anat", "T1w", desc="converted")
+    result = snakemake(settings, "--cores", "1", "--", str(converted))
     assert result.returncode != 0
     (line,) = lines_with(result, "dualglow convert:")
     assert str(t1) in line
     assert "cannot be read to its end" in line
-    derivatives = Path(settings["results"]) / "derivatives"
-    assert not list(derivatives.rglob("*desc-converted*"))
-    assert not list(Path(settings["results"]).rglob("*.part*"))
-    assert line in (Path(settings["results"]) / "logs" / "convert_t1" / f"{pair_id}.log").read_text()
+    assert not list(results.rglob("*desc-converted*.nii.gz"))
+    assert not list(results.rglob("*.part*"))
+    assert line in (results / "logs" / "convert_t1" / f"{pair_id}.log").read_text()
