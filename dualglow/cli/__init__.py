@@ -6,7 +6,18 @@ import sys
 from dualglow.cli.app import app
 from dualglow.errors import DualGlowError
 
-for _room in ("simulate", "cohort", "preprocess", "model", "uncertainty", "results", "paper", "apply", "architecture"):
+for _room in (
+    "simulate",
+    "cohort",
+    "privacy",
+    "preprocess",
+    "model",
+    "uncertainty",
+    "results",
+    "paper",
+    "apply",
+    "architecture",
+):
     importlib.import_module(f"dualglow.cli.{_room}")
 
 

@@ -23,14 +23,16 @@ class Modality(StrEnum):
 
 @app.command()
 def convert(
-    images: Annotated[list[Path], typer.Argument(help="One image, or all files of one PET series.")],
+    images: Annotated[list[Path], typer.Argument(help="One image, or all files of one PET series.", metavar="IMAGE…")],
     modality: Annotated[Modality, typer.Option(help="t1 or pet.")],
     out: Annotated[Path, typer.Option(help="3D NIfTI to write.")],
 ) -> None:
     """Read a scan to its last byte and write one 3D float32 image in RAS+ orientation.
 
-    Inputs: NIfTI, Analyze, MGH or ECAT; a PET may be 4D or several files: its frames are averaged.
-    Outputs: NIfTI (mm, RAS+); intensities as they were. NaN in less than 1 % of the voxels becomes 0.
+    Inputs: NIfTI, Analyze, MGH or ECAT; a folder of DICOM slices, `folder!/I123` for those of one image ID; or
+    `download.zip!/folder/file.nii`, a member of a zip. A PET may be 4D or several files: its frames are averaged.
+    Outputs: NIfTI (mm, RAS+); intensities as they were, but NaN in less than 1 % of the voxels and what is negative in
+    a PET become 0.
     Example: `dualglow convert I40817_0.nii I40817_1.nii --modality pet --out pet.nii.gz`
     """
     from dualglow.preprocess.convert import convert as run
@@ -177,7 +179,7 @@ def pack(
 
 @app.command()
 def qc(
-    pair: Annotated[str, typer.Option(help="pair_id, for the title.")],
+    pair: Annotated[str, typer.Option(help="pair_id.")],
     t1: Annotated[Path, typer.Option(help="Bias-corrected T1.")],
     gm: Annotated[Path, typer.Option(help="Grey matter in T1 space.")],
     wm: Annotated[Path, typer.Option(help="White matter in T1 space.")],
@@ -191,13 +193,18 @@ def qc(
     suvr_qc: Annotated[Path, typer.Option(help="JSON of resample.")],
     picture: Annotated[Path, typer.Option(help="Output: PNG, 1560 pixels wide.")],
     metrics: Annotated[Path, typer.Option(help="Output: JSON with all numbers and flags.")],
+    pseudonyms: Annotated[
+        Path | None, typer.Option(help="Table of `dualglow pseudonyms`: head the picture by the pair's pseudonym.")
+    ] = None,
 ) -> None:
     """Measure one pair's preprocessing, flag what is unusual and draw it.
 
     Inputs: the derivatives of a pair. Outputs: a picture with four rows; numbers. Units: ml, mm, degrees, SUVR.
     Example: see `workflow/rules/preprocess.smk`.
     """
+    from dualglow.cohort.pseudonyms import pseudonym_of
     from dualglow.preprocess.qc import QcInputs, quality
 
+    label = pseudonym_of(pair, pseudonyms) if pseudonyms else pair
     inputs = QcInputs(t1, gm, wm, mask, t1_pet, mni_t1, mni_mask, mni_pet, warp, coregistration, suvr_qc)
-    quality(inputs, pair, picture, metrics)
+    quality(inputs, pair, picture, metrics, label)

@@ -136,7 +136,7 @@ def read_overrides(path: Path) -> Overrides:
         raise InputError(f"{path}: no such table of overrides.") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: is not a tab-separated table ({' '.join(str(error).split())}).") from error
-    if "action" not in table or (unknown := [name for name in table if name not in COLUMNS]):
+    if "action" not in table or (unknown := [str(name) for name in table if name not in COLUMNS]):
         bad = f"unknown column(s) {', '.join(unknown)}" if "action" in table else "no column action"
         raise InputError(f"{path}: line 1: {bad}; expected {', '.join(COLUMNS)}, separated by tabs.")
     cells = [{str(name): _cell(value) for name, value in row.items()} for row in table.to_dict("records")]

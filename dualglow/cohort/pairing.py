@@ -108,15 +108,16 @@ def require_pairs(scans: list[Scan], pairs: list[Pair], max_days: int) -> None:
     """Raise InputError if there are no pairs; the message says what to download, by name."""
     if pairs:
         return
-    for modality, what, wanted in ((PET, "FDG-PET", WANTED_PET), (MRI, "T1", WANTED_T1)):
-        own = [scan for scan in scans if scan.modality == modality]
+    mri, pet = ([scan for scan in scans if scan.modality == modality] for modality in (MRI, PET))
+    wanted_t1, wanted_pet = _wanted(mri, WANTED_T1), _wanted(pet, WANTED_PET)
+    for own, what, wanted in ((pet, "FDG-PET", wanted_pet), (mri, "T1", wanted_t1)):
         if not any(scan.usable for scan in own):
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(Counter(s.reason for s in own).items()))
             raise InputError(
-                f"none of the {len(own)} {modality} scans is a usable {what}{f' ({reasons})' if reasons else ''}. "
-                f"In IDA's Advanced Search download '{WANTED_PET}' (FDG-PET) and '{WANTED_T1}' (T1)"
-                f"; '{wanted}' is what is missing here{_asked_for(own)}. "
-                "In BIDS, PET files need trc-18FFDG or a TracerName."
+                f"none of the {len(own)} {PET if own is pet else MRI} scans is a usable {what}"
+                f"{f' ({reasons})' if reasons else ''}. "
+                f"In IDA's Advanced Search download {wanted_pet} (FDG-PET) and {wanted_t1} (T1); {wanted} is what is "
+                "missing here. In BIDS, PET files need trc-18FFDG or a TracerName."
             )
     raise InputError(
         f"no T1 and FDG-PET of the same person lie within {max_days} days of each other; exclusions.tsv says why for "
@@ -124,10 +125,11 @@ def require_pairs(scans: list[Scan], pairs: list[Pair], max_days: int) -> None:
     )
 
 
-def _asked_for(scans: list[Scan]) -> str:
-    """Say that it is the level asked for which excludes scans that could be used, where it is so."""
-    refused = sorted({scan.level for scan in scans if scan.reason.endswith("level_not_used") and scan.level})
-    return f" (or allow the level(s) {', '.join(refused)} that you have)" if refused else ""
+def _wanted(scans: list[Scan], usual: str) -> str:
+    """Name what to download: of the level that was asked for, which the details of the scans refused for it name."""
+    refused = [scan.detail.split(": download ")[-1] for scan in scans if scan.reason == "level_not_wanted"]
+    name = Counter(refused).most_common(1)[0][0] if refused else usual
+    return name if name.startswith(("'", "the ")) else f"'{name}'"
 
 
 def exclusions_to_table(exclusions: Iterable[Exclusion]) -> pd.DataFrame:

@@ -46,11 +46,14 @@ class QcInputs:
     suvr: Path  # JSON of `resample`
 
 
-def quality(inputs: QcInputs, pair_id: str, picture: Path, numbers: Path) -> None:
-    """Measure a pair, flag what lies outside `LIMITS`, write the numbers (JSON), then draw the picture (PNG)."""
+def quality(inputs: QcInputs, pair_id: str, picture: Path, numbers: Path, label: str = "") -> None:
+    """Measure a pair, flag what lies outside `LIMITS`, write the numbers (JSON), then draw the picture (PNG).
+
+    The picture is headed by `label`, such as a pseudonym; by default by the pair's name.
+    """
     found = measure(inputs)
     found["flags"] = flags(found)
-    draw(inputs.__dict__, pair_id, found, picture)
+    draw(inputs.__dict__, label or pair_id, found, picture)
     write_json({"pair_id": pair_id, **found}, numbers)
 
 

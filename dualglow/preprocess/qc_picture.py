@@ -40,11 +40,11 @@ class _Row:
     contours: list[tuple[np.ndarray, str, str]] = field(default_factory=list)  # mask, colour, meaning
 
 
-def draw(paths: dict[str, Path], pair_id: str, numbers: dict[str, Any], out: Path) -> None:
-    """Draw the four rows of a pair; `paths` holds the fields of `qc.QcInputs`."""
+def draw(paths: dict[str, Path], label: str, numbers: dict[str, Any], out: Path) -> None:
+    """Draw the four rows of a pair, headed by its label; `paths` holds the fields of `qc.QcInputs`."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, facecolor=_BACKGROUND)
     FigureCanvasAgg(figure)
-    _header(figure, pair_id, numbers)
+    _header(figure, label, numbers)
     rows = [*_native_rows(paths, numbers), *_mni_rows(paths, numbers)]
     for number, row in enumerate(rows):
         _draw_row(figure, row, top=0.895 - number * 0.222)
@@ -52,9 +52,9 @@ def draw(paths: dict[str, Path], pair_id: str, numbers: dict[str, Any], out: Pat
         figure.savefig(part, facecolor=_BACKGROUND)
 
 
-def _header(figure: Figure, pair_id: str, numbers: dict[str, Any]) -> None:
+def _header(figure: Figure, label: str, numbers: dict[str, Any]) -> None:
     flags = numbers["flags"]
-    figure.text(0.012, 0.983, pair_id, color=_INK, size=17, weight="bold", va="top")
+    figure.text(0.012, 0.983, label, color=_INK, size=17, weight="bold", va="top")
     verdict = "no flags" if not flags else f"{len(flags)} flag(s): " + "; ".join(flag.split(" (")[0] for flag in flags)
     figure.text(0.988, 0.983, verdict, color=_ORANGE if flags else _GREEN, size=12, va="top", ha="right")
     facts = (
