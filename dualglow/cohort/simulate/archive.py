@@ -13,7 +13,7 @@ from nibabel.nifti1 import Nifti1Image
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from dualglow.cohort.simulate.people import Person
+from dualglow.cohort.simulate.people import VISITS, Person
 from dualglow.cohort.simulate.subject import Scan
 from dualglow.files import written
 
@@ -71,13 +71,18 @@ class Record:
         stamp = f"{self.acquired}_{self.time.replace(':', '_')}.0"
         return Path(self.subject, sanitised(self.description), stamp, self.scan_id)
 
-    def file_name(self, frame: int | None = None) -> str:
-        """File name of the image or, from 1, of one of its frames. The stamp is that of the upload, not of the scan."""
+    @property
+    def occasion(self) -> int:
+        """Position of the visit in VISITS; a screening belongs to the baseline."""
+        return VISITS.index(self.visit) if self.visit in VISITS else 0
+
+    def file_name(self, number: int | None = None, suffix: str = ".nii.gz") -> str:
+        """File name of the image or, from 1, of a frame or slice. The stamp is that of the upload, not of the scan."""
         uploaded = date.fromisoformat(self.acquired) + timedelta(days=self.image_id % 300)
         stamp = f"{uploaded:%Y%m%d}{self.time.replace(':', '')}{self.image_id % 1000:03d}"
-        middle = "" if frame is None else f"_{frame}"
+        middle = "" if number is None else f"_{number}"
         name = f"ADNI_{self.subject}_{self.code}_{sanitised(self.description)}_Br_{stamp}{middle}"
-        return f"{name}_S{self.series_id}_{self.scan_id}.nii.gz"
+        return f"{name}_S{self.series_id}_{self.scan_id}{suffix}"
 
 
 def sanitised(description: str) -> str:
@@ -89,7 +94,7 @@ def record(person: Person, scan: Scan) -> Record:
     """List a scan in the archive."""
     magnetic = scan.kind in ("T1", "FLAIR")
     acquired = person.t1_date if magnetic else person.pet_date
-    code = person.number * 10 + KIND_CODES[scan.kind]
+    code = person.visit * 10_000 + person.number * 10 + KIND_CODES[scan.kind]
     description = DESCRIPTIONS[scan.kind, scan.form]
     raw = description in ("MPRAGE", "Axial T2 FLAIR")
     return Record(
@@ -99,7 +104,7 @@ def record(person: Person, scan: Scan) -> Record:
         group=person.group,
         sex=person.sex,
         age=round(person.age - (person.pet_date - acquired).days / 365.25, 4),
-        visit="sc" if magnetic else "bl",
+        visit="sc" if magnetic and not person.visit else VISITS[person.visit],
         modality="MRI" if magnetic else "PET",
         description=description,
         type="Original" if raw else "Processed",
@@ -110,22 +115,25 @@ def record(person: Person, scan: Scan) -> Record:
     )
 
 
-def write_images(of: Record, scan: Scan, root: Path) -> list[str]:
+def write_images(of: Record, scan: Scan, root: Path, suffix: str = ".nii.gz") -> list[str]:
     """Write a scan below `root` (the `ADNI` folder); gives the paths relative to it."""
     folder = root / of.folder
     folder.mkdir(parents=True)
     if scan.form == "frames":
-        images = {of.file_name(n): frame for n, frame in enumerate(scan.frames, start=1)}
-    elif scan.form == "4d":
-        images = {of.file_name(): np.stack(scan.frames, axis=-1)}
+        images = {of.file_name(n, suffix): frame for n, frame in enumerate(scan.frames, start=1)}
     else:
-        images = {of.file_name(): scan.frames[0]}
+        images = {of.file_name(suffix=suffix): whole(scan)}
     for name, data in images.items():
-        nib.save(_stored(data, scan.grid.affine, STORED_AXES[of.code]), folder / name)
+        nib.save(stored(data, scan.grid.affine, STORED_AXES[of.code]), folder / name)
     return [str(of.folder / name) for name in images]
 
 
-def _stored(data: NDArray, affine: NDArray[np.float64], axes: str) -> Nifti1Image:
+def whole(scan: Scan) -> NDArray:
+    """All frames in one array (X, Y, Z, frames); (X, Y, Z) if there is one."""
+    return np.stack(scan.frames, axis=-1) if len(scan.frames) > 1 else scan.frames[0]
+
+
+def stored(data: NDArray, affine: NDArray[np.float64], axes: str) -> Nifti1Image:
     """NIfTI (int16 with slope, mm and s) whose voxel axes run as `axes`, from RAS+ data; world coordinates stay."""
     image = Nifti1Image(data, affine)
     image = image.as_reoriented(ornt_transform(io_orientation(affine), axcodes2ornt(tuple(axes))))
@@ -168,18 +176,21 @@ def _texts(parent: ElementTree.Element, texts: dict[str, str]) -> None:
         ElementTree.SubElement(parent, tag).text = text
 
 
-def write_collection(records: list[Record], path: Path) -> None:
-    """Write the collection CSV with the archive's exact header: all fields quoted, ages whole, dates m/dd/yyyy."""
+def write_collection(records: list[Record], path: Path, form: str = "NiFTI") -> None:
+    """Write the collection CSV with the archive's exact header: all fields quoted, ages whole, dates m/dd/yyyy.
+
+    `form`: what the column Format says, `NiFTI` (sic) or `DCM`.
+    """
     with written(path) as part, part.open("w", newline="") as stream:
         rows = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
         rows.writerow(COLUMNS)
-        rows.writerows(_row(of) for of in records)
+        rows.writerows(_row(of, form) for of in records)
 
 
-def _row(of: Record) -> list[str]:
+def _row(of: Record, form: str) -> list[str]:
     acquired = _us_date(date.fromisoformat(of.acquired))
     person = [of.scan_id, of.subject, of.group, of.sex, str(int(of.age)), of.visit]
-    return [*person, of.modality, of.description, of.type, acquired, "NiFTI", _us_date(COLLECTION_DATE)]
+    return [*person, of.modality, of.description, of.type, acquired, form, _us_date(COLLECTION_DATE)]
 
 
 def _us_date(day: date) -> str:

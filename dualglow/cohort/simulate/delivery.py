@@ -8,25 +8,28 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 from numpy.typing import DTypeLike, NDArray
 
-from dualglow.cohort.simulate.archive import COLLECTION, Record, record, write_collection, write_images, write_xml
-from dualglow.cohort.simulate.people import Person, cohort
-from dualglow.cohort.simulate.subject import Truth, make_person, volumes
+from dualglow.cohort.simulate.archive import Record, record
+from dualglow.cohort.simulate.expected import write_expected
+from dualglow.cohort.simulate.layouts import LAYOUTS, Layout
+from dualglow.cohort.simulate.merge import write_merge
+from dualglow.cohort.simulate.people import VISITS, Person, at_visits, cohort
+from dualglow.cohort.simulate.subject import Scan, Truth, make_person, volumes
 from dualglow.errors import ConfigError, InputError
-from dualglow.files import read_json, write_table, written
+from dualglow.files import read_json, written
 
 README = """# SYNTHETIC cohort
 
 No scan in this folder is of a real person. `dualglow simulate` made them (seed {seed}, {voxel} mm voxels) for tests and
 demonstrations; results on them say nothing about Alzheimer's disease. Site 900 does not exist in ADNI.
 
-- `ADNI/`: images and XML as the IDA delivers them; `{collection}`: the collection's table.
+- {images}
 - `truth/<PTID>/`: what the images were made from, on the T1's grid unless said otherwise (RAS+, mm):
   - `labels.nii.gz`: Neuromorphometrics labels; `tissue_shares.nii.gz`: shares of GM, WM, CSF (fourth axis)
   - `pet_noiseless.nii.gz`: FDG uptake after the scanner's blur, without noise; healthy grey matter is about 1 before it
@@ -36,21 +39,46 @@ demonstrations; results on them say nothing about Alzheimer's disease. Site 900 
   - `subject.json`: group, sex, age, severity (0 healthy, 1 typical AD), volumes in ml, the scans
 - `truth/expected_pairs.tsv`, `truth/expected_exclusions.tsv`: what scanning and pairing must find.
 """
+README_VISITS = """- `truth/<PTID>/m12/`, `…/m24/`: the same of the follow-up visits
+- `truth/expected_pairs_all.tsv`, `truth/expected_exclusions_all.tsv`: what must be found when all pairs are asked for.
+"""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a cohort depends on. A person depends on seed, voxel size (mm) and number, not on the number of subjects."""
+    """What a cohort depends on. A person depends on seed, voxel size (mm) and number, not on the number of subjects.
+
+    delivery: one of LAYOUTS; visits: 1 to 3, a year apart; merge: whether to write a table like ADNIMERGE.
+    """
 
     subjects: int = 24
     seed: int = 1
     voxel: float = 2.0
+    delivery: str = "ida"
+    visits: int = 1
+    merge: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        return LAYOUTS[self.delivery]
 
     def people(self) -> list[Person]:
         return cohort(self.subjects, self.seed)
 
-    def fingerprint(self) -> dict[str, float]:
-        return {"seed": self.seed, "voxel_mm": self.voxel}
+    def fingerprint(self) -> dict[str, float | str]:
+        """What a person who is there must have been made with; what is as by default is left out."""
+        made: dict[str, float | str] = {"seed": self.seed, "voxel_mm": self.voxel}
+        made |= {"delivery": self.delivery} if self.delivery != "ida" else {}
+        return made | ({"visits": self.visits} if self.visits != 1 else {})
+
+    def check(self) -> None:
+        """Raise ConfigError if an option is impossible."""
+        if not 0.5 <= self.voxel <= 6:
+            raise ConfigError(f"--voxel {self.voxel}: expected 0.5 to 6 mm.")
+        if self.delivery not in LAYOUTS:
+            raise ConfigError(f"--delivery {self.delivery}: expected one of {', '.join(LAYOUTS)}.")
+        if not 1 <= self.visits <= len(VISITS):
+            raise ConfigError(f"--visits {self.visits}: expected 1 to {len(VISITS)}.")
 
 
 def simulate(
@@ -65,8 +93,7 @@ def simulate(
     ConfigError
         If the options are impossible, or the folder holds people made with other ones.
     """
-    if not 0.5 <= recipe.voxel <= 6:
-        raise ConfigError(f"--voxel {recipe.voxel}: expected 0.5 to 6 mm.")
+    recipe.check()
     people = recipe.people()
     wanted = people if only is None else [p for p in people if p.ptid == only]
     if not wanted:
@@ -79,11 +106,11 @@ def simulate(
 
 
 def _prepare(out: Path) -> None:
-    for folder in (out / "ADNI", out / "truth"):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be created ({error.strerror}). Choose a writable --out.") from error
+    folder = out / "truth"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be created ({error.strerror}). Choose a writable --out.") from error
 
 
 def _is_complete(out: Path, person: Person, recipe: Recipe) -> bool:
@@ -118,28 +145,41 @@ def deliver(out: Path, person: Person, recipe: Recipe) -> None:
     """Make one person below a temporary folder, then move scans and truth in place, the truth last."""
     part = out / f".{person.ptid}.part"
     shutil.rmtree(part, ignore_errors=True)
-    scans, truth = make_person(person, recipe.seed, recipe.voxel)
-    records = [record(person, scan) for scan in scans]
-    paths = [write_images(of, scan, part / "ADNI") for of, scan in zip(records, scans, strict=True)]
-    _write_truth(part / "truth", truth)
-    facts = {"recipe": recipe.fingerprint(), **_facts(person, truth)}
-    facts["scans"] = [asdict(of) | {"paths": files} for of, files in zip(records, paths, strict=True)]
-    (part / "truth" / "subject.json").write_text(json.dumps(facts, indent=2) + "\n")
-    scans_folder = out / "ADNI" / person.ptid
-    shutil.rmtree(scans_folder, ignore_errors=True)  # left by an interrupted run: its truth is missing
-    os.replace(part / "ADNI" / person.ptid, scans_folder)
-    os.replace(part / "truth", out / "truth" / person.ptid)
+    images, truth_folder = part / "images", part / "truth"
+    facts: dict[str, Any] = {"recipe": recipe.fingerprint()}
+    listed: list[dict[str, Any]] = []
+    for seen in at_visits(person, recipe.visits, recipe.seed):
+        scans, truth = make_person(seen, recipe.seed, recipe.voxel)
+        listed += [_delivered(record(seen, scan), scan, recipe.layout, images) for scan in scans]
+        if seen.visit:
+            facts.setdefault("follow_ups", {})[VISITS[seen.visit]] = _facts(seen, truth)
+        else:
+            facts |= _facts(seen, truth)
+        _write_truth(truth_folder / VISITS[seen.visit] if seen.visit else truth_folder, truth)
+    facts["scans"] = listed
+    (truth_folder / "subject.json").write_text(json.dumps(facts, indent=2) + "\n")
+    folder = recipe.layout.folder(person.ptid)
+    shutil.rmtree(out / folder, ignore_errors=True)  # left by an interrupted run: its truth is missing
+    (out / folder).parent.mkdir(parents=True, exist_ok=True)
+    os.replace(images / folder, out / folder)
+    os.replace(truth_folder, out / "truth" / person.ptid)
     shutil.rmtree(part)
 
 
-def _facts(person: Person, truth: Truth) -> dict[str, object]:
+def _delivered(of: Record, scan: Scan, layout: Layout, images: Path) -> dict[str, Any]:
+    """Write a scan; gives its record with its paths."""
+    return asdict(of) | {"paths": layout.write(of, scan, images)}
+
+
+def _facts(person: Person, truth: Truth) -> dict[str, Any]:
     facts = asdict(person) | {"ptid": person.ptid, "pet_blur_mm": truth.blur, "dose_bq_per_ml": truth.dose}
+    del facts["visit"]
     facts |= {"t1_date": person.t1_date.isoformat(), "pet_date": person.pet_date.isoformat()}
     return facts | {"volumes_ml": volumes(truth.head)}
 
 
 def _write_truth(folder: Path, truth: Truth) -> None:
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
     of, affine = truth.head, truth.head.grid.affine
     _save(of.labels, affine, folder / "labels.nii.gz")
     shares = np.stack([of.grey, of.white, of.csf], axis=-1)
@@ -160,28 +200,17 @@ def _save(data: NDArray, affine: NDArray[np.float64], path: Path, stored: DTypeL
 
 
 def _tables(out: Path, people: list[Person], recipe: Recipe) -> list[Record]:
-    """Write XML, collection CSV, README and, last, the oracles of what pairing must find."""
+    """Write the delivery's tables, README and, last, the oracles of what pairing must find."""
     records = []
     for person in people:
         for scan in read_json(out / "truth" / person.ptid / "subject.json")["scans"]:
             del scan["paths"]
             records.append(Record(**scan))
-    for of in records:
-        write_xml(of, out / "ADNI")
-    write_collection(records, out / COLLECTION)
+    recipe.layout.finish(out, records)
+    if recipe.merge:
+        write_merge(out, records)
     with written(out / "README.md") as part:
-        part.write_text(README.format(seed=recipe.seed, voxel=recipe.voxel, collection=COLLECTION))
-    write_table(_expected_exclusions(records), out / "truth" / "expected_exclusions.tsv")
-    write_table(_expected_pairs(records), out / "truth" / "expected_pairs.tsv")
+        text = README.format(seed=recipe.seed, voxel=recipe.voxel, images=recipe.layout.contents)
+        part.write_text(text + (README_VISITS if recipe.visits > 1 else ""))
+    write_expected(out / "truth", records, recipe.layout.scan_name, recipe.layout.subject_name)
     return records
-
-
-def _expected_pairs(records: list[Record]) -> pd.DataFrame:
-    paired = {(of.subject, of.kind): of.scan_id for of in records if not of.reason}
-    subjects = dict.fromkeys(subject for subject, _ in paired)
-    rows = [(subject, paired[subject, "T1"], paired[subject, "FDG"]) for subject in subjects]
-    return pd.DataFrame(rows, columns=["subject", "t1_id", "pet_id"])
-
-
-def _expected_exclusions(records: list[Record]) -> pd.DataFrame:
-    return pd.DataFrame([(of.scan_id, of.reason) for of in records if of.reason], columns=["scan_id", "reason"])

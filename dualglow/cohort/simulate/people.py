@@ -1,6 +1,6 @@
 """Who is in the simulated cohort: groups, ages, severities and visit dates, each drawn from the person's own seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,6 +11,8 @@ SITE = "900"  # no ADNI site has this number
 MAX_SUBJECTS = 899
 FIRST_PLANTED = 901
 WINDOW_DAYS = 180
+VISITS = ("bl", "m12", "m24")  # the archive's codes
+PROGRESSION = 0.11  # severity gained per year at severity 1: hippocampus −4.7 %/y in AD, −1.4 %/y healthy (PMC2773132)
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Person:
     t1_date: date
     pet_date: date
     reasons: dict[str, str]
+    visit: int = 0  # position in VISITS
 
     @property
     def ptid(self) -> str:
@@ -65,6 +68,33 @@ class Person:
 def person_seed(seed: int, number: int) -> np.random.SeedSequence:
     """Give the seed of one person, which depends on nothing but the cohort's seed and the person's number."""
     return np.random.SeedSequence([seed, number])
+
+
+def visit_seeds(seed: int, number: int, visit: int) -> list[np.random.SeedSequence]:
+    """Give the seeds of a follow-up (visit 1 or 2): of its dates, its T1 and its PET."""
+    return np.random.SeedSequence([seed, number, visit]).spawn(3)
+
+
+def at_visits(person: Person, visits: int, seed: int) -> list[Person]:
+    """List the person at the first `visits` visits, a year apart; planted people come once."""
+    if any(person.reasons.values()):
+        return [person]
+    return [person, *(_followed_up(person, visit, seed) for visit in range(1, visits))]
+
+
+def _followed_up(person: Person, visit: int, seed: int) -> Person:
+    rng = np.random.default_rng(visit_seeds(seed, person.number, visit)[0])
+    days = 365 * visit + int(rng.integers(-10, 11))
+    pet_date = person.pet_date + timedelta(days=days)
+    age = round(person.age + days / 365.25, 4)
+    severity = round(person.severity * (1 + PROGRESSION * days / 365.25), 4)
+    t1_date = pet_date - timedelta(days=_gap(rng))
+    return replace(person, age=age, severity=severity, t1_date=t1_date, pet_date=pet_date, visit=visit)
+
+
+def _gap(rng: np.random.Generator) -> int:
+    """Days from T1 to PET; less than to another visit's scan."""
+    return int(np.clip(rng.normal(20, 25), -90, 150))
 
 
 def group_sequence(count: int) -> list[str]:
@@ -105,7 +135,7 @@ def _person(number: int, name: str, seed: int, reasons: dict[str, str]) -> Perso
     severity = float(np.clip(rng.normal(group.severity_mean, group.severity_sd), 0, 1.4))
     sex = "F" if rng.random() < group.women else "M"
     pet_date = date(2006, 1, 1) + timedelta(days=int(rng.integers(0, 10 * 365)))
-    gap = int(np.clip(rng.normal(20, 25), -90, 150))  # days from T1 to PET
+    gap = _gap(rng)
     if "outside_window" in reasons.values():
         gap = WINDOW_DAYS + int(rng.integers(30, 150))
     t1_date = pet_date - timedelta(days=gap)

@@ -19,7 +19,7 @@ from dualglow.cohort.simulate.head import (
     template_points,
     uptake,
 )
-from dualglow.cohort.simulate.people import Person, person_seed
+from dualglow.cohort.simulate.people import Person, person_seed, visit_seeds
 
 MAGNETIC, FDG, AMYLOID = ("T1", "FLAIR"), "FDG", "AV45"
 BIAS_ORIGINAL, BIAS_CORRECTED = 0.20, 0.05  # largest absolute log of the bias field
@@ -59,8 +59,13 @@ class Truth:
 
 
 def make_person(person: Person, seed: int, voxel: float) -> tuple[list[Scan], Truth]:
-    """Simulate a person's scans with cubic voxels of `voxel` mm; the same seed gives the same bits, alone or not."""
+    """Simulate a person's scans of one visit with cubic voxels of `voxel` mm.
+
+    The same seed gives the same bits, alone or not. Over the visits a person only ages; poses and noise are new.
+    """
     _, shape_seed, uptake_seed, t1_seed, pet_seed = person_seed(seed, person.number).spawn(5)
+    if person.visit:
+        _, t1_seed, pet_seed = visit_seeds(seed, person.number, person.visit)
     anatomy = body(person, np.random.default_rng(shape_seed))
     t1_rng, pet_rng = np.random.default_rng(t1_seed), np.random.default_rng(pet_seed)
     t1_pose, pet_pose = scanner.random_pose(t1_rng), scanner.random_pose(pet_rng)
