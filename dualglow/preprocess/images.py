@@ -16,6 +16,7 @@ from dualglow.files import written
 from dualglow.preprocess.grid import with_affine
 
 _DAMAGE = (EOFError, OSError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+_NONSENSE = (KeyError, MemoryError, OverflowError, TypeError)  # what impossible values in a header lead to
 
 
 def load(path: Path) -> Nifti1Image:
@@ -29,12 +30,12 @@ def load(path: Path) -> Nifti1Image:
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     if path.suffix.lower() in (".dcm", ".ima"):
-        raise InputError(f"{path}: is DICOM; expected NIfTI. Convert the series first: dcm2niix -z y <folder>.")
+        raise InputError(f"{path}: is one DICOM slice; expected all of them. Give the folder that holds them.")
     try:
         _verify_gzip(path)
         image = cast(SpatialImage, nib.load(path))
         data = np.asarray(image.dataobj, dtype=np.float32)
-    except _DAMAGE as error:
+    except (*_DAMAGE, *_NONSENSE) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: cannot be read to its end ({reason}). Fetch the file again.") from error
     return Nifti1Image(data, image.affine, image.header)
