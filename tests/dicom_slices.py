@@ -68,7 +68,7 @@ def _header(
     header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = storage
     header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = generate_uid()
     header.Modality, header.Manufacturer, header.PatientID, header.PatientName = kind, "SYNTHETIC", "x", "x"
-    header.StudyInstanceUID = header.FrameOfReferenceUID = f"{series}.1"[:64]
+    header.StudyInstanceUID = header.FrameOfReferenceUID = series
     header.SeriesInstanceUID, header.SeriesNumber, header.InstanceNumber = series, 1, number + 1
     header.StudyDate = header.AcquisitionDate = "20060102"
     header.StudyTime = header.AcquisitionTime = "100000"

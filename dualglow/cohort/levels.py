@@ -72,10 +72,11 @@ def check_choices(pet: str, t1: str) -> None:
 def wanted(scan: Scan, pet: str, t1: str) -> str:
     """What to download where the scan's level is not the chosen one; an empty string where it is."""
     if scan.modality == PET:
-        return "" if scan.level == pet or (pet == AUTO and scan.level in FDG) else FDG_NAMES.get(pet, WANTED_PET)
+        fits = scan.level == pet or (pet == AUTO and scan.level in FDG)
+        return "" if fits else f"'{FDG_NAMES.get(pet, WANTED_PET)}'"
     if scan.level in T1_CHOICES[t1]:
         return ""
-    return "the original MPRAGE" if t1 == "original" else f"'{WANTED_T1}'"
+    return "the original 'MPRAGE' or the like" if t1 == "original" else f"'{WANTED_T1}'"
 
 
 def other_tracer(description: str) -> str:
