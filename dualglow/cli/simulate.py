@@ -30,7 +30,9 @@ def simulate(
         Delivery, typer.Option(help="Layout: an ADNI download as NIfTI, DICOM or zips, or a BIDS dataset.")
     ] = Delivery.ida,
     visits: Annotated[int, typer.Option(help="Visits per subject, a year apart: 1 to 3.")] = 1,
-    merge: Annotated[bool, typer.Option("--merge", help="Also write a table like ADNIMERGE into study_data/.")] = False,
+    adnimerge: Annotated[
+        bool, typer.Option("--adnimerge", help="Also write a table like ADNIMERGE into study_data/.")
+    ] = False,
 ) -> None:
     """Make a SYNTHETIC cohort of T1 MRIs and FDG-PETs, laid out as an ADNI download or a BIDS dataset.
 
@@ -50,6 +52,6 @@ def simulate(
 
     with Progress(transient=True) as bar:
         task = bar.add_task("Simulating", total=None)
-        recipe = Recipe(subjects, seed, voxel, delivery.value, visits, merge)
+        recipe = Recipe(subjects, seed, voxel, delivery.value, visits, adnimerge)
         records = simulate(out, recipe, only, jobs, lambda done, n: bar.update(task, completed=done, total=n))
     print(f"{len({of.subject for of in records})} subjects, {len(records)} scans in {out} (SYNTHETIC).")

@@ -8,6 +8,7 @@ import nibabel as nib
 import pandas as pd
 
 from dualglow.cohort.simulate.archive import STORED_AXES, Record, stored, whole
+from dualglow.cohort.simulate.dicom import SCAN, WAIT
 from dualglow.cohort.simulate.subject import Scan
 from dualglow.files import write_json, write_table, written
 
@@ -15,7 +16,6 @@ Json = dict[str, Any]
 SESSIONS = ("M000", "M012", "M024")
 TRACERS = {"FDG": ("18FFDG", "FDG"), "AV45": ("18FAV45", "AV45")}  # label in file names; TracerName
 LEVELS = {"Co-registered Dynamic": "coregdyn", "Co-registered, Averaged": "coregavg"}  # Clinica's rec- labels
-START, SCAN, FRAMES = -1800, 1800, 6  # seconds of injection and of scan, relative to the scan's start; if dynamic
 DESCRIPTION: Json = {
     "Name": "SIMULATED cohort: no scan is of a real person",
     "BIDSVersion": "1.10.0",
@@ -35,6 +35,12 @@ COLUMNS: Json = {
     "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
     "provenance": {"Description": "SYNTHETIC: made by dualglow simulate"},
 }  # fmt: skip
+
+
+SESSION_COLUMNS: Json = {
+    "age": {"Description": "Age at the session's PET (at its T1 where there is none)", "Units": "years"}
+}
+SCAN_COLUMNS: Json = {"scan_id": {"Description": "ID of the same scan in the other deliveries of dualglow simulate"}}
 
 
 def label(subject: str) -> str:
@@ -62,7 +68,7 @@ def write_images(of: Record, scan: Scan, root: Path) -> list[str]:
     path.parent.mkdir(parents=True)
     image = stored(whole(scan), scan.grid.affine, STORED_AXES[of.code])
     if image.ndim == 4:
-        image.header.set_zooms((*image.header.get_zooms()[:3], SCAN / FRAMES))
+        image.header.set_zooms((*image.header.get_zooms()[:3], SCAN / image.shape[3]))
     nib.save(image, path.with_name(f"{path.name}.nii.gz"))
     write_json(
         _t1_sidecar(of) if of.modality == "MRI" else _pet_sidecar(of, len(scan.frames)),
@@ -75,12 +81,13 @@ def write_tables(out: Path, records: list[Record]) -> None:
     """Write what describes the dataset, its participants, their sessions and scans."""
     write_json(DESCRIPTION, out / "dataset_description.json")
     with written(out / ".bidsignore") as part:
-        part.write_text("truth/\n")
+        part.write_text("truth\nstudy_data\n")
     people: dict[str, list[Record]] = {}
     for of in records:
         people.setdefault(label(of.subject), []).append(of)
     write_table(pd.DataFrame([_participant(name, own) for name, own in people.items()]), out / "participants.tsv")
-    write_json(COLUMNS, out / "participants.json")
+    for table, columns in (("participants", COLUMNS), ("sessions", SESSION_COLUMNS), ("scans", SCAN_COLUMNS)):
+        write_json(columns, out / f"{table}.json")
     for name, own in people.items():
         folder = out / f"sub-{name}"
         write_table(_sessions(own), folder / f"sub-{name}_sessions.tsv")
@@ -92,14 +99,8 @@ def write_tables(out: Path, records: list[Record]) -> None:
 
 def _participant(name: str, own: list[Record]) -> dict[str, object]:
     last = _latest(own, occasion=0)
-    age = round(last.age, 4)
-    return {
-        "participant_id": f"sub-{name}",
-        "age": age,
-        "sex": last.sex,
-        "group": last.group,
-        "provenance": "SYNTHETIC",
-    }
+    person = {"age": round(last.age, 4), "sex": last.sex, "group": last.group}
+    return {"participant_id": f"sub-{name}", **person, "provenance": "SYNTHETIC"}
 
 
 def _sessions(own: list[Record]) -> pd.DataFrame:
@@ -146,7 +147,7 @@ def _pet_sidecar(of: Record, frames: int) -> Json:
         **unknown,
         "TimeZero": of.time,
         "ScanStart": 0,
-        "InjectionStart": START,
+        "InjectionStart": -WAIT,
         "FrameTimesStart": [SCAN // frames * n for n in range(frames)],
         "FrameDuration": [SCAN // frames] * frames,
         "AcquisitionMode": "list mode",

@@ -15,10 +15,10 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Image
 from numpy.typing import DTypeLike, NDArray
 
+from dualglow.cohort.simulate.adnimerge import write_adnimerge
 from dualglow.cohort.simulate.archive import Record, record
 from dualglow.cohort.simulate.expected import write_expected
 from dualglow.cohort.simulate.layouts import LAYOUTS, Layout
-from dualglow.cohort.simulate.merge import write_merge
 from dualglow.cohort.simulate.people import VISITS, Person, at_visits, cohort
 from dualglow.cohort.simulate.subject import Scan, Truth, make_person, volumes
 from dualglow.errors import ConfigError, InputError
@@ -48,7 +48,7 @@ README_VISITS = """- `truth/<PTID>/m12/`, `…/m24/`: the same of the follow-up 
 class Recipe:
     """What a cohort depends on. A person depends on seed, voxel size (mm) and number, not on the number of subjects.
 
-    delivery: one of LAYOUTS; visits: 1 to 3, a year apart; merge: whether to write a table like ADNIMERGE.
+    delivery: one of LAYOUTS; visits: 1 to 3, a year apart; adnimerge: whether to write a table like ADNIMERGE.
     """
 
     subjects: int = 24
@@ -56,7 +56,7 @@ class Recipe:
     voxel: float = 2.0
     delivery: str = "ida"
     visits: int = 1
-    merge: bool = False
+    adnimerge: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -207,8 +207,8 @@ def _tables(out: Path, people: list[Person], recipe: Recipe) -> list[Record]:
             del scan["paths"]
             records.append(Record(**scan))
     recipe.layout.finish(out, records)
-    if recipe.merge:
-        write_merge(out, records)
+    if recipe.adnimerge:
+        write_adnimerge(out, records)
     with written(out / "README.md") as part:
         text = README.format(seed=recipe.seed, voxel=recipe.voxel, images=recipe.layout.contents)
         part.write_text(text + (README_VISITS if recipe.visits > 1 else ""))

@@ -1,7 +1,7 @@
 """Scans as DICOM: one file per slice, named as the archive names them, in patient coordinates (LPS+, mm)."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from dualglow.cohort.simulate.subject import Scan
 # Voxel axes: along a row, down a column, from slice to slice. Sagittal for MR, axial for PET.
 AXES = {"MR": "PIR", "PT": "LPS"}
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-START, FRAME = 1800, 300  # seconds: from injection to the first frame, and of one frame of six
+WAIT, SCAN = 1800, 1800  # seconds: from injection to the scan, and of the scan
 
 
 @dataclass(frozen=True)
@@ -51,32 +51,29 @@ def write_slices(of: Record, scan: Scan, root: Path) -> list[str]:
     data = np.asarray(image.dataobj, dtype=np.float32)
     data = data.reshape(*data.shape[:3], -1)
     plane = Plane(LPS_FROM_RAS @ image.affine, data.shape[2], data.shape[3])
-    names = []
+    ds, names = _header(of, plane), []
     for volume in range(plane.volumes):
         for index in range(plane.slices):
-            ds = _slice(of, plane, volume, index)
+            _slice(ds, of, plane, volume, index)
             _pixels(ds, data[:, :, index, volume].T, per_slice=of.code == "PT")
             names.append(of.file_name(ds.InstanceNumber, ".dcm"))
             ds.save_as(folder / names[-1], enforce_file_format=True)
     return [str(of.folder / name) for name in names]
 
 
-def _slice(of: Record, plane: Plane, volume: int, index: int) -> Dataset:
-    ds = _header(of)
-    number = volume * plane.slices + index + 1
-    ds.InstanceNumber = number
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = _uid(of, f"slice {number}")
+def _slice(ds: Dataset, of: Record, plane: Plane, volume: int, index: int) -> None:
+    """Write what one slice has of its own."""
+    ds.InstanceNumber = volume * plane.slices + index + 1
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = _uid(of, f"slice {ds.InstanceNumber}")
     plane.place(ds, index)
-    if of.code == "MR":
-        ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "GR", "MP", "", "3D"
-        ds.RepetitionTime, ds.EchoTime, ds.InversionTime, ds.FlipAngle, ds.EchoTrainLength = 2300, 3, 900, 9, 1
-        ds.MagneticFieldStrength = 3
-    else:
-        _emission(ds, plane, volume, number)
-    return ds
+    if of.code == "PT":
+        seconds = SCAN / plane.volumes
+        ds.ImageIndex, ds.FrameReferenceTime = ds.InstanceNumber, (volume + 0.5) * seconds * 1000  # ms
+        start = datetime.fromisoformat(f"{of.acquired} {of.time}")
+        ds.AcquisitionTime = f"{start + timedelta(seconds=volume * seconds):%H%M%S}"
 
 
-def _header(of: Record) -> Dataset:
+def _header(of: Record, plane: Plane) -> Dataset:
     """Build what all slices of a scan share."""
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
@@ -93,24 +90,26 @@ def _header(of: Record) -> Dataset:
     ds.StudyID, ds.SeriesNumber, ds.AccessionNumber, ds.ReferringPhysicianName = "1", of.series_id % 1000, "", ""
     ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = of.acquired.replace("-", "")
     ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = of.time.replace(":", "")
+    if of.code == "MR":
+        ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "GR", "MP", "", "3D"
+        ds.RepetitionTime, ds.EchoTime, ds.InversionTime, ds.FlipAngle, ds.EchoTrainLength = 2300, 3, 900, 9, 1
+        ds.MagneticFieldStrength = 3
+    else:
+        _emission(ds, of, plane)
     return ds
 
 
-def _emission(ds: Dataset, plane: Plane, volume: int, number: int) -> None:
-    """Write what PET adds: units, tracer, and the time of the frame."""
-    dynamic = plane.volumes > 1
-    ds.SeriesType = ["DYNAMIC" if dynamic else "STATIC", "IMAGE"]
+def _emission(ds: Dataset, of: Record, plane: Plane) -> None:
+    """Write what PET adds: units, tracer and times."""
+    ds.SeriesType = ["DYNAMIC" if plane.volumes > 1 else "STATIC", "IMAGE"]
     ds.Units, ds.CountsSource, ds.DecayCorrection, ds.CorrectedImage = "BQML", "EMISSION", "START", ["DECY", "ATTN"]
-    ds.NumberOfSlices, ds.NumberOfTimeSlices, ds.ImageIndex = plane.slices, plane.volumes, number
-    seconds = FRAME if dynamic else FRAME * 6
-    ds.ActualFrameDuration, ds.FrameReferenceTime = seconds * 1000, (volume + 0.5) * seconds * 1000  # ms
-    start = datetime.combine(date.min, datetime.strptime(ds.SeriesTime, "%H%M%S").time())
-    ds.AcquisitionTime = (start + timedelta(seconds=volume * seconds)).strftime("%H%M%S")
+    ds.NumberOfSlices, ds.NumberOfTimeSlices = plane.slices, plane.volumes
+    ds.ActualFrameDuration = SCAN // plane.volumes * 1000  # ms
     ds.CollimatorType, ds.ReconstructionMethod = "NONE", "SYNTHETIC"
     tracer = Dataset()
-    fdg = "AV45" not in ds.SeriesDescription
-    tracer.Radiopharmaceutical = "Fluorodeoxyglucose F^18^" if fdg else "Florbetapir F^18^"
-    tracer.RadiopharmaceuticalStartTime = (start + timedelta(days=1, seconds=-START)).strftime("%H%M%S")
+    tracer.Radiopharmaceutical = "Fluorodeoxyglucose F^18^" if of.kind == "FDG" else "Florbetapir F^18^"
+    injected = datetime.fromisoformat(f"{of.acquired} {of.time}") - timedelta(seconds=WAIT)
+    tracer.RadiopharmaceuticalStartTime = f"{injected:%H%M%S}"
     tracer.RadionuclideTotalDose, tracer.RadionuclideHalfLife, tracer.RadionuclidePositronFraction = 185e6, 6586.2, 0.97
     ds.RadiopharmaceuticalInformationSequence = Sequence([tracer])
 

@@ -17,7 +17,7 @@ BASELINE_DIAGNOSIS = {"MCI": "LMCI"}  # ADNI1's MCI is coded LMCI
 DIAGNOSIS = {"CN": "CN", "SMC": "CN", "EMCI": "MCI", "MCI": "MCI", "LMCI": "MCI", "AD": "Dementia"}
 
 
-def write_merge(out: Path, records: list[Record]) -> None:
+def write_adnimerge(out: Path, records: list[Record]) -> None:
     """Write the table into a subfolder of its own. What is not simulated (education, genotype, …) stays empty.
 
     As in ADNIMERGE, AGE is the age at the first visit on every row; EXAMDATE is the last scan's date of the visit.
