@@ -17,6 +17,7 @@ for _room in (
     "paper",
     "apply",
     "architecture",
+    "cohort_figures",
 ):
     importlib.import_module(f"dualglow.cli.{_room}")
 

@@ -151,7 +151,11 @@ def split(
         typer.Option(help="Table to write: fold, pair_id, subject, part. Default: folds.tsv beside pairs.tsv."),
     ] = None,
     check: Annotated[
-        Path | None, typer.Option(help="Check this table of folds, which may be made by hand, and write no other.")
+        Path | None, typer.Option(help="Check this table of folds, which may be made by hand, and make none.")
+    ] = None,
+    demographics: Annotated[
+        Path | None,
+        typer.Option(help="Table to write: who is in which part. Default: folds_demographics.tsv beside --out."),
     ] = None,
     scheme: Annotated[
         Scheme, typer.Option(help="kfold tests everyone once; holdout draws a tenth anew per fold.")
@@ -169,20 +173,21 @@ def split(
     **Example:** `dualglow split --pairs pairs.tsv --folds 10 --seed 1`, or, after an edit by hand,
     `dualglow split --check folds.tsv --pairs pairs.tsv`
     """
-    from dualglow.cohort.splits import FOLD_COLUMNS, demographics, make_folds, validate_folds
+    from dualglow.cohort import splits
     from dualglow.files import read_table, write_table
 
     table = read_table(pairs, ["pair_id", "subject", "group", "age"])
     if check:
-        rows = read_table(check, FOLD_COLUMNS)
-        validate_folds(rows, table)
-        _show_folds(rows, table)
-        return
-    rows = make_folds(table, scheme.value, folds, validation, seed)
-    validate_folds(rows, table)
-    out = out or pairs.with_name("folds.tsv")
-    write_table(demographics(rows, table), out.with_name(f"{out.stem}_demographics.tsv"))
-    write_table(rows, out)
+        rows = read_table(check, splits.FOLD_COLUMNS)
+        splits.validate_folds(rows, table)
+    else:
+        rows = splits.make_folds(table, scheme.value, folds, validation, seed)
+        splits.validate_folds(rows, table)
+        out = out or pairs.with_name("folds.tsv")
+        demographics = demographics or out.with_name(f"{out.stem}_demographics.tsv")
+        write_table(rows, out)
+    if demographics:
+        write_table(splits.demographics(rows, table), demographics)
     _show_folds(rows, table)
 
 

@@ -30,14 +30,18 @@ def pseudonyms(
 @app.command()
 def share(
     report: Annotated[Path, typer.Option(help="Zip of `snakemake --report`, with real names.")],
-    pseudonyms: Annotated[Path, typer.Option(help="Table of `dualglow pseudonyms`, with its .salt beside it.")],
-    scans: Annotated[Path, typer.Option(help="scans.tsv: all names that must not be in the report.")],
     out: Annotated[Path, typer.Option(help="Zip to write.")],
+    pseudonyms: Annotated[
+        Path | None, typer.Option(help="Table of `dualglow pseudonyms`, .salt beside it. Without it, names stay.")
+    ] = None,
+    scans: Annotated[
+        Path | None, typer.Option(help="scans.tsv: all names that must not be in the report. Default: beside the key.")
+    ] = None,
 ) -> None:
     """Rewrite a report so that it can be shared: no person's or scan's name is left in its texts and file names.
 
     Inputs: the report, the key table, scans.tsv. Outputs: a zip; none if a name would be left in it. Pictures are
-    copied as they are: draw them with pseudonyms. Units: none.
+    copied as they are: draw them with pseudonyms, as `dualglow qc --pseudonyms` does. Units: none.
 
     Example: `dualglow share --report local.zip --pseudonyms results/cohort/pseudonyms.tsv
     --scans results/cohort/scans.tsv --out report.zip`
@@ -46,6 +50,8 @@ def share(
     from dualglow.cohort.share import names_to_hide, share_report
     from dualglow.files import read_table
 
-    key = read_table(pseudonyms, COLUMNS)
-    names = names_to_hide(key, read_table(scans, ["scan_id", "subject"]), read_salt(pseudonyms.parent))
+    names = None
+    if pseudonyms:
+        found = read_table(scans or pseudonyms.with_name("scans.tsv"), ["scan_id", "subject"])
+        names = names_to_hide(read_table(pseudonyms, COLUMNS), found, read_salt(pseudonyms.parent))
     share_report(report, out, names)

@@ -5,11 +5,12 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, is_zipfile
 
 import pandas as pd
 
 from dualglow.cohort.pseudonyms import hashed
+from dualglow.cohort.scan import person
 from dualglow.errors import InputError
 from dualglow.files import written
 
@@ -56,15 +57,16 @@ def names_to_hide(key: pd.DataFrame, scans: pd.DataFrame, salt: bytes) -> Names:
     scans
         scans.tsv: scan_id and subject of every scan, in pairs or not.
     """
-    subjects = {row.subject: row.pseudonym.rsplit("-", 1)[0] for row in key.itertuples()}
+    rows = [tuple(map(str, row)) for row in key[["pair_id", "subject", "pseudonym"]].itertuples(index=False)]
+    subjects = {subject: pseudonym.rsplit("-", 1)[0] for _, subject, pseudonym in rows}
     for subject in scans["subject"].dropna().astype(str):
-        subjects.setdefault(subject, "P" + hashed(subject, salt))
+        subjects.setdefault(subject, "P" + hashed(person(subject), salt))
     replaced: dict[str, str] = {}
-    for row in key.itertuples():
-        person, number = row.pseudonym.rsplit("-", 1)
-        label, session = row.pair_id.removeprefix("sub-").split("_ses-", 1)
+    for pair_id, _, pseudonym in rows:
+        who, number = pseudonym.rsplit("-", 1)
+        label, session = pair_id.removeprefix("sub-").split("_ses-", 1)
         for pattern in ("sub-{}_ses-{}", "sub-{}/ses-{}", "sub={}, ses={}"):  # a name, a path, Snakemake's wildcards
-            replaced[pattern.format(label, session)] = pattern.format(person, number)
+            replaced[pattern.format(label, session)] = pattern.format(who, number)
     for subject, pseudonym in subjects.items():
         replaced |= _spellings(subject, pseudonym)
     for name in scans["scan_id"].dropna().astype(str):
@@ -87,31 +89,34 @@ def _telling(name: str) -> bool:
     return len(name) > SHORT and len(kinds) > 1
 
 
-def share_report(report: Path, out: Path, names: Names) -> None:
+def share_report(report: Path, out: Path, names: Names | None) -> None:
     """Write `out`: the zip `report` with every name replaced in its texts and file names, in a folder named as `out`.
 
-    Pictures are copied: what is drawn in them is the business of those who draw (QC pictures show pseudonyms).
+    Pictures are copied: what is drawn in them is the business of those who draw. Without `names` all is copied.
 
     Raises
     ------
     InputError
         If `report` is no zip, or a name is still there after the replacement; nothing is written then.
     """
-    if not report.is_file():
-        raise InputError(f"{report}: no such report.")
+    if not is_zipfile(report):
+        raise InputError(f"{report}: no such zip. Make it with snakemake --report {report}.")
     with ZipFile(report) as source, written(out) as part, ZipFile(part, "w", ZIP_DEFLATED) as target:
         for member in source.infolist():
+            name = str(PurePosixPath(out.stem, *PurePosixPath(member.filename).parts[1:]))
             content = source.read(member)
-            if member.filename.lower().endswith(TEXT):
-                content = names.clean(content.decode("utf-8")).encode()
-            name = names.clean(str(PurePosixPath(out.stem, *PurePosixPath(member.filename).parts[1:])))
-            _check(names, name, content, out)
+            if names:
+                name, content = _cleaned(names, name, content, out)
             target.writestr(name, content)
 
 
-def _check(names: Names, name: str, content: bytes, out: Path) -> None:
+def _cleaned(names: Names, name: str, content: bytes, out: Path) -> tuple[str, bytes]:
+    name = names.clean(name)
+    if name.lower().endswith(TEXT):
+        content = names.clean(content.decode("utf-8")).encode()
     if left := names.left_in(name.encode()) or names.left_in(content):
         raise InputError(
             f"{out}: not written, since {name} would still hold the names of {len(left)} people or scans. "
             "This is a defect of dualglow: please report which kind of file it is, without the names."
         )
+    return name, content

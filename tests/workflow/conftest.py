@@ -40,7 +40,7 @@ def snakemake() -> Snakemake:
     return run_snakemake
 
 
-def write_cohort(settings: dict, n_pairs: int) -> list[str]:
+def write_cohort(settings: dict, n_pairs: int, n_folds: int = 10) -> list[str]:
     """Cohort tables of `n_pairs` people with empty raw files, as if scan, pair and split had run."""
     root, cohort = Path(settings["cohort"]["root"]), Path(settings["results"]) / "cohort"
     cohort.mkdir(parents=True)
@@ -57,6 +57,8 @@ def write_cohort(settings: dict, n_pairs: int) -> list[str]:
     )
     for path in [*pairs["t1_paths"], *pairs["pet_paths"]]:
         Path(path).touch()
-    for name in ("scans", "pairs", "exclusions", "folds"):
+    for name in ("scans", "pairs", "exclusions"):
         pairs.to_csv(cohort / f"{name}.tsv", sep="\t", index=False)
+    folds = pairs[["pair_id", "subject"]].merge(pd.Series(range(n_folds), name="fold"), how="cross")
+    folds.assign(part="train").to_csv(cohort / "folds.tsv", sep="\t", index=False)
     return list(pairs["pair_id"])

@@ -5,9 +5,11 @@ from functools import cache
 from pathlib import Path
 from snakemake.utils import validate as validate_table
 
+from dualglow.cohort.scan import on_disk
 from dualglow.preprocess import derivatives
 
 RESULTS = config["results"]
+PSEUDONYMS = config["report"]["pseudonyms"]
 METHODS = list(config["models"])
 FOLDS = range(config["split"]["folds"])
 PAIRS_SCHEMA = workflow.source_path("../schemas/pairs.schema.yaml")
@@ -42,21 +44,45 @@ def read_pairs(path, changed):
     return table.set_index("pair_id")
 
 
+def images(column):
+    """A function: this pair's T1 (t1_paths) or PET (pet_paths), as `dualglow convert` reads them.
+
+    An image may lie in a zip (`some.zip!/inner/path.nii`) or among the slices in a folder (`folder!/I123`).
+    """
+
+    def names(wildcards):
+        return pairs().loc[PAIR.format(**wildcards), column].split(";")
+
+    return names
+
+
 def raw(column):
-    """An input function: the raw files of this pair's T1 (t1_paths) or PET (pet_paths)."""
+    """An input function: the files, zips or folders on disk that hold these images."""
 
     def paths(wildcards):
-        return pairs().loc[PAIR.format(**wildcards), column].split(";")
+        return sorted({on_disk(name) for name in images(column)(wildcards)})
 
     return paths
 
 
+def pair_labels(wildcards):
+    """What the report calls a pair: its pseudonym, or its real name where the configuration says so."""
+    if not PSEUDONYMS:
+        return {"subject": wildcards.sub, "session": wildcards.ses}
+    table = pd.read_csv(f"{RESULTS}/cohort/pseudonyms.tsv", sep="\t", dtype=str)
+    name = table.set_index("pair_id").loc[PAIR.format(**wildcards), "pseudonym"]
+    person, number = name.rsplit("-", 1)
+    return {"person": person, "pair": number}
+
+
 def download(wildcards):
-    """Nothing, as the download is read in place; if it is not there, a missing input that says what to do."""
+    """A sample sheet; nothing for a folder, which is read in place; a missing input that says what to do."""
     root = Path(config["cohort"]["root"])
+    if root.is_file():
+        return str(root)
     if root.is_dir() or Path(RESULTS, "cohort", "scans.tsv").exists():
         return []
-    return f"{root} (no such folder: set cohort.root to your unzipped download or BIDS dataset)"
+    return f"{root} (no such folder: set cohort.root to your download, BIDS dataset or sample sheet)"
 
 
 def model_options(wildcards):
@@ -79,5 +105,11 @@ def flag(name, value):
 
 
 def of_every_fold(pattern, methods=METHODS):
-    """This file of every method and fold."""
-    return collect(pattern, method=methods, fold=FOLDS)
+    """An input function: this file of every method and of every fold that folds.tsv has."""
+    pattern = str(pattern).replace("<results>", RESULTS)
+
+    def paths(wildcards):
+        table = pd.read_csv(checkpoints.split.get().output.folds, sep="\t")
+        return collect(pattern, method=methods, fold=sorted(set(table["fold"])))
+
+    return paths

@@ -37,7 +37,7 @@ rule classify:
         runtime=120,
     params:
         dataset=subpath(input[0], parent=True),
-        synthesis=lambda wildcards, input: str(Path(input.synthesis[0]).parents[1]),
+        synthesis=f"{RESULTS}/synthesis",
         methods=" ".join(f"--methods {method}" for method in METHODS),
         atlas=config["evaluation"]["atlas"],
         seed=config["seed"],
@@ -61,7 +61,7 @@ rule age:
         runtime=60,
     params:
         dataset=subpath(input[0], parent=True),
-        synthesis=lambda wildcards, input: str(Path(input.synthesis[0]).parents[1]),
+        synthesis=f"{RESULTS}/synthesis",
         method=config["figures"]["method"],
         atlas=config["evaluation"]["atlas"],
     shell:

@@ -97,7 +97,7 @@ rule figure5:
         "<logs>/figure5.log",
     params:
         dataset=subpath(input[0], parent=True),
-        synthesis=lambda wildcards, input: str(Path(input.synthesis[0]).parents[1]),
+        synthesis=f"{RESULTS}/synthesis",
         method=SHOWN,
         stem=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
@@ -154,8 +154,8 @@ rule settings:
         "printf '%s\n' {params.config:q} > {output} 2> {log}"
 
 
-rule packed_report:
-    """What a reader wants to see, with captions: Snakemake's own report of all that was made."""
+rule named_report:
+    """Snakemake's own report of all that was made. Its paths name people and scans: not to be shared."""
     input:
         rules.tables.input,
         rules.figures.input,
@@ -163,13 +163,32 @@ rule packed_report:
         rules.cohort.input,
         config=rules.settings.output,
     output:
-        "<results>/report.zip",
+        temp("<results>/report-with-names.zip"),
     log:
-        "<logs>/report.log",
+        "<logs>/named_report.log",
     localrule: True
     shell:
         "snakemake tables figures preprocess cohort --nolock --workflow-profile none --configfile {input.config} "
         "--report {output} &> {log}"
+
+
+rule packed_report:
+    """What a reader wants to see, with captions; people under pseudonyms unless the configuration says otherwise."""
+    input:
+        report=rules.named_report.output,
+        scans=rules.scan.output.scans if PSEUDONYMS else [],
+        pseudonyms=rules.pseudonyms.output if PSEUDONYMS else [],
+    output:
+        "<results>/report.zip",
+    log:
+        "<logs>/report.log",
+    localrule: True
+    params:
+        inputs=lambda wildcards, input: flags(
+            {name: path for name, path in input.items() if path}
+        ),
+    shell:
+        "dualglow share {params.inputs} --out {output} &> {log}"
 
 
 rule report:

@@ -5,7 +5,7 @@ PRESET = config["preprocess"]["preset"]
 
 
 rule convert_t1:
-    """One 3D T1 in RAS+ orientation."""
+    """One 3D T1 in RAS+ orientation; the image may lie in a zip or among a folder's DICOM slices."""
     input:
         raw("t1_paths"),
     output:
@@ -17,8 +17,10 @@ rule convert_t1:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        images=images("t1_paths"),
     shell:
-        "dualglow convert {input:q} --modality t1 --out {output} &> {log}"
+        "dualglow convert {params.images:q} --modality t1 --out {output} &> {log}"
 
 
 rule convert_pet:
@@ -34,8 +36,10 @@ rule convert_pet:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        images=images("pet_paths"),
     shell:
-        "dualglow convert {input:q} --modality pet --out {output} &> {log}"
+        "dualglow convert {params.images:q} --modality pet --out {output} &> {log}"
 
 
 rule normalise:
@@ -176,12 +180,14 @@ rule qc:
         mni_pet=rules.resample.output.mni_pet,
         coregistration=rules.coregister.output.metrics,
         suvr_qc=rules.resample.output.suvr_qc,
+        # ancient: a new person's row does not draw everyone's picture again
+        pseudonyms=ancient("<results>/cohort/pseudonyms.tsv") if PSEUDONYMS else [],
     output:
         picture=report(
             derivative("figures", "pet", ".png", desc="qc"),
             category="2 Preprocessing",
             caption="../report/qc.rst",
-            labels={"subject": "{sub}", "session": "{ses}"},
+            labels=pair_labels,
         ),
         metrics=derivative("pet", "pet", ".json", desc="qc"),
     log:
@@ -192,7 +198,9 @@ rule qc:
         mem_mb=2000,
         runtime=10,
     params:
-        inputs=lambda wildcards, input: flags(dict(input.items())),
+        inputs=lambda wildcards, input: flags(
+            {name: path for name, path in input.items() if path}
+        ),
         pair=PAIR,
     shell:
         "dualglow qc {params.inputs} --pair {params.pair} --picture {output.picture} --metrics {output.metrics} &> {log}"
