@@ -96,13 +96,11 @@ def measure(model: DualGlow, size: Size, setup: Setup, device: torch.device) -> 
 
 
 def seconds_of(run: Run, device: torch.device, least: float = 1.0) -> float:
-    """Mean time of repeated runs that take `least` seconds together (one run, if it takes that long)."""
+    """Mean time of repeated runs that take `least` seconds together (one run, if it takes that long), 20 at most."""
     count, started = 0, _now(device)
     while (spent := _now(device) - started) < least and count < 20:
         run()
         count += 1
-        if not count % 4 or count == 1:
-            spent = _now(device) - started
     return spent / count
 
 

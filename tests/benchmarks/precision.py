@@ -75,6 +75,7 @@ def against_float32(model: DualGlow, batch: Batch) -> list[Row]:
 
 def memory_options(model: DualGlow, batch: Batch) -> list[Row]:
     """Whether the gradients of checkpoint and invert are those of plain autograd."""
+    keep(model, "plain")
     reference, rows = gradient(model, batch), []
     for memory in ("checkpoint", "invert"):
         keep(model, memory)

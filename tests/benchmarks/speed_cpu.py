@@ -23,19 +23,21 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--batch", type=int, default=1)
     options = parser.parse_args()
     size = SIZES[options.size]
-    print(f"Training step on a CPU: {size}, batch 1, fp32, {options.rounds} rounds\n{machine()} · {load()}\n")
+    print(f"Training step on a CPU: {size}, batch {options.batch}, fp32, {options.rounds} rounds")
+    print(f"{machine()} · {load()}\n")
     rows = []
     for threads in options.threads:
-        rows += measure(size, threads, options.rounds)
+        rows += measure(size, options.batch, threads, options.rounds)
     print(table(rows))
 
 
-def measure(size: Size, threads: int, rounds: int) -> list[Row]:
+def measure(size: Size, batch: int, threads: int, rounds: int) -> list[Row]:
     """A row per network; seconds are of the clock, CPU seconds those of the process."""
     torch.set_num_threads(threads)
-    steps = {name: _step(name, size) for name in VARIANTS}
+    steps = {name: _step(name, size, batch) for name in VARIANTS}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     processor: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
@@ -58,10 +60,10 @@ def measure(size: Size, threads: int, rounds: int) -> list[Row]:
     ]
 
 
-def _step(name: str, size: Size) -> Step:
+def _step(name: str, size: Size, batch: int) -> Step:
     """A training step, run once."""
     torch.manual_seed(0)
-    network, x = VARIANTS[name](size).train(), torch.rand(1, 1, *size.shape)
+    network, x = VARIANTS[name](size).train(), torch.rand(batch, 1, *size.shape)
     with torch.no_grad():
         network(x)  # ActNorm starts from this
     optimizer = torch.optim.Adamax([p for p in network.parameters() if p.requires_grad], lr=1e-5)

@@ -67,7 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--folds", type=Path, default=DEMO / "cohort" / "folds.tsv")
     parser.add_argument("--epochs", type=int, default=90)
     parser.add_argument("--learning-rate", type=float, default=0.001)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--only", default="", help="of the networks, the one that starts so: demo or deeper")
     return parser.parse_args()
 
@@ -84,7 +84,7 @@ def _cases(options: argparse.Namespace, folder: Path) -> list[Case]:
         )
         for name, network in NETWORKS.items()
         if name.startswith(options.only)
-        for seed in range(1, options.seeds + 1)
+        for seed in options.seeds
     ]
 
 
@@ -122,9 +122,11 @@ CURVE = ("PET bits, training", "PET bits, validation", "MAE, validation (SUVR)",
 
 
 def _of_curve(curve: pd.DataFrame) -> dict[str, object]:
-    """First → last epoch (best of all), of what was trained on and what was not."""
+    """First → last epoch (lowest … highest of all), of what was trained on and what was not."""
     columns = ("pet_bits_train", "pet_bits_validation", "mae_validation")
-    shown = [f"{v.iloc[0]:.3f} → {v.iloc[-1]:.3f} ({v.min():.3f})" for v in (curve[name] for name in columns)]
+    shown = [
+        f"{v.iloc[0]:.3f} → {v.iloc[-1]:.3f} ({v.min():.3f} … {v.max():.3f})" for v in (curve[name] for name in columns)
+    ]
     return dict(zip(CURVE, [*shown, float(curve["gradient_norm"].max())], strict=True))
 
 
