@@ -1,7 +1,7 @@
 """Read the headers of an image's files, through the cache, and judge them."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha1
 
 from dualglow.cohort import levels
@@ -63,7 +63,7 @@ def _header(volume: Found, header: Found | None, disk: Disk, cache: Cache) -> Fa
         if header is None and volume.name.lower().endswith((".img", ".hdr")):
             other = "header (.hdr)" if volume.name.lower().endswith(".img") else "voxels (.img)"
             facts = unreadable(f"{volume.name}: its {other} is not there; download it again")
-        kept = asdict(facts)
+        kept = dict(vars(facts))
         cache.put(volume.path, signature, kept)
     return restored(kept)
 
@@ -76,6 +76,6 @@ def _dicom(image: Image, disk: Disk, cache: Cache) -> Facts:
     signature = sha1("|".join(f"{found.path}:{found.signature}" for found in image.volumes).encode()).hexdigest()
     kept = cache.get(image.paths[0], signature)
     if kept is None:
-        kept = asdict(dicom_facts(image.volumes, disk))
+        kept = dict(vars(dicom_facts(image.volumes, disk)))
         cache.put(image.paths[0], signature, kept)
     return restored(kept)

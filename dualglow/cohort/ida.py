@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dualglow.cohort import levels
@@ -148,7 +148,7 @@ def _xml(found: Found, name: str, disk: Disk, cache: Cache) -> Entry | None:
         except DAMAGE as error:
             log.warning("%s: ignored, it cannot be read (%s).", found.path, error)
             entry = None
-        kept = {"entry": asdict(entry) | {"date": entry.date and entry.date.isoformat()} if entry else None}
+        kept = {"entry": vars(entry) | {"date": entry.date and entry.date.isoformat()} if entry else None}
         cache.put(found.path, found.signature, kept)
     values = kept["entry"]
     return Entry(**values | {"date": parse_date(values["date"] or "")}) if values else None
