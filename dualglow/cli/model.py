@@ -15,7 +15,17 @@ FOLDS = Option(help="folds.tsv: fold, pair_id, subject, part (from `dualglow spl
 FOLD = Option(help="Which fold, from 0.")
 DEVICE = Option(help="auto (a GPU if there is one), cpu or cuda.")
 THREADS = Option(help="CPU threads; PyTorch's choice if not given.", min=1, show_default=False)
-NETWORK = "Network (method dualglow; others ignore these)"
+NETWORK = "Network (dualglow and dualglow-conditional; other methods ignore these)"
+
+
+def training(text: str) -> Any:  # noqa: ANN401
+    """An option of the optimisation."""
+    return Option(help=text, rich_help_panel="Training")
+
+
+def network(text: str) -> Any:  # noqa: ANN401
+    """An option that only the flows take."""
+    return Option(help=text, rich_help_panel=NETWORK)
 
 
 @app.command()
@@ -24,63 +34,112 @@ def train(
     folds: Annotated[Path, FOLDS],
     fold: Annotated[int, FOLD],
     out: Annotated[Path, Option(help="The model's folder.")],
-    method: Annotated[str, Option(help="dualglow, mean or linear.")] = "dualglow",
-    epochs: Annotated[int, Option(help="Passes over the training pairs (paper: 90).")] = 90,
-    batch_size: Annotated[int, Option(help="Pairs per step.")] = 1,
-    learning_rate: Annotated[float, Option(help="Of AdaMax (paper: 0.001).")] = 0.001,
-    warmup_epochs: Annotated[int, Option(help="The learning rate rises linearly over so many epochs.")] = 0,
-    clip_gradient: Annotated[float, Option(help="Largest norm of the gradient over all parameters.")] = 100.0,
-    levels: Annotated[int, Option(help="Levels of each network (paper: 4).", rich_help_panel=NETWORK)] = 4,
-    steps: Annotated[int, Option(help="Flow steps per level (paper: 16).", rich_help_panel=NETWORK)] = 16,
-    hidden: Annotated[int, Option(help="Channels within a coupling (paper: 512).", rich_help_panel=NETWORK)] = 512,
-    relation_kernel: Annotated[int, Option(help="Of the relation network, voxels.", rich_help_panel=NETWORK)] = 3,
-    prior_weight: Annotated[
-        float, Option(help="λ, the weight of p(MRI) (paper: 0.001).", rich_help_panel=NETWORK)
-    ] = 0.001,
-    spatial_prior: Annotated[
-        bool, Option(help="A mean and sd of its own for every latent voxel.", rich_help_panel=NETWORK)
-    ] = False,
-    covariates: Annotated[bool, Option(help="Age and sex in the top latent's mean.", rich_help_panel=NETWORK)] = False,
-    checkpoint: Annotated[
-        bool, Option(help="Compute activations again in the backward pass, to save memory.", rich_help_panel=NETWORK)
-    ] = True,
+    method: Annotated[str, Option(help="dualglow, dualglow-conditional, mean or linear.")] = "dualglow",
     window_percentile: Annotated[
         float, Option(help="Of PET in the training brains; this SUVR becomes 1, higher ones are cut off.")
     ] = 99.9,
     seed: Annotated[int, Option(help="Of weights, order and noise.")] = 1,
     device: Annotated[str, DEVICE] = "auto",
     threads: Annotated[int | None, THREADS] = None,
+    epochs: Annotated[int, training("Passes over the training pairs (paper: 90).")] = 90,
+    batch_size: Annotated[int, training("Pairs per step.")] = 1,
+    learning_rate: Annotated[float, training("Of AdaMax (paper: 0.001).")] = 0.001,
+    warmup_epochs: Annotated[int, training("The learning rate rises linearly over so many epochs.")] = 0,
+    clip_gradient: Annotated[float, training("Largest norm of the gradient over all parameters.")] = 100.0,
+    precision: Annotated[
+        str, training("fp32, tf32 (GPU: faster products, coarser) or bf16 (the coupling networks; latents stay fp32).")
+    ] = "fp32",
+    ema_decay: Annotated[
+        float, training("Validate and keep a moving average of the weights, such as 0.999; 0 is off.")
+    ] = 0.0,
+    compile: Annotated[bool, training("Compile the networks: minutes at the start, faster steps.")] = False,
+    levels: Annotated[int, network("Levels of each network (paper: 4).")] = 4,
+    steps: Annotated[str, network("Flow steps per level (paper: 16), or one number per level: 1,4,8,4.")] = "16",
+    hidden: Annotated[int, network("Channels within a coupling (paper: 512).")] = 512,
+    mixing: Annotated[str, network("Invertible 1×1×1 convolution: lu or full matrix.")] = "lu",
+    coupling: Annotated[str, network("exp (eq. 13) or sigmoid (released code).")] = "exp",
+    log_scale_factor: Annotated[float, network("Learned scales are exp(factor · parameter); released code: 3.")] = 1.0,
+    network_actnorm: Annotated[bool, network("ActNorm within the couplings (released code).")] = False,
+    edge_channel: Annotated[bool, network("Mark the zero padding to the couplings (released code).")] = False,
+    relation_kernel: Annotated[int, network("Of the relation network, voxels; odd.")] = 3,
+    relation_leaky: Annotated[bool, network("Leaky ReLU on the conditional mean (released code).")] = False,
+    relation_bias: Annotated[bool, network("Bias in the relation network; released code: none.")] = True,
+    unit_variance: Annotated[bool, network("Conditional sd 1 (released code), not learned (eq. 6).")] = False,
+    learn_top: Annotated[bool, network("A learned mean and sd of the top PET latent.")] = False,
+    prior_weight: Annotated[float, network("λ, the weight of p(MRI) (paper: 0.001).")] = 0.001,
+    covariates: Annotated[
+        str, network("Of age,sex,group, with commas. dualglow-conditional: age if not given; else none.")
+    ] = "",
+    conditioning: Annotated[
+        str, network("Covariates replace the top MRI latent (eqs 16, 17), or add to every level's mean.")
+    ] = "replace",
+    covariate_weight: Annotated[float, network("Of each network that reads covariates from latents.")] = 0.01,
+    spatial_prior: Annotated[bool, network("A line and an sd of its own for every latent voxel.")] = False,
+    memory: Annotated[
+        str, network("What the gradient keeps: plain (all), checkpoint (steps' inputs), invert (least; not with bf16).")
+    ] = "checkpoint",
 ) -> None:
     """Train one method on one fold. The defaults are the paper's settings.
 
     The epoch with the lowest MAE on the fold's validation pairs is kept; the test pairs are not read. A training that
-    was interrupted goes on after its last whole epoch when the same command is given again.
+    was interrupted goes on after its last whole epoch when the same command is given again, so one epoch at most is
+    lost. On a GPU the pairs are loaded into its memory once, if they fit. A training that leaves the numbers or runs
+    away stops and names the step and the layer.
 
     **Inputs**: a packed dataset and folds.tsv.
 
-    **Outputs** in --out: model.safetensors, model.json, training.tsv, training.png; TensorBoard's log in tensorboard/.
+    **Outputs** in --out: model.safetensors (the best epoch), last.safetensors (the last one; copy it over the other to
+    use it), model.json, training.tsv, training.png; TensorBoard's log in tensorboard/.
 
-    **Units**: loss in bits per voxel, MAE in SUVR within the brain mask.
+    **Units**: loss in bits per voxel (bits/dim), MAE in SUVR within the brain mask.
 
     **Example**: `dualglow train --dataset results/dataset --folds results/cohort/folds.tsv --fold 0 --out model`
     """
     from dualglow.training.fold import Request, train_fold
-    from dualglow.training.loop import Optimisation
+    from dualglow.training.optimisation import Optimisation
 
-    network = {
+    options = {
         "levels": levels,
-        "steps": steps,
+        "steps": steps_of(steps),
         "hidden": hidden,
+        "mixing": mixing,
+        "coupling": coupling,
+        "log_scale_factor": log_scale_factor,
+        "network_actnorm": network_actnorm,
+        "edge_channel": edge_channel,
         "relation_kernel": relation_kernel,
+        "relation_leaky": relation_leaky,
+        "relation_bias": relation_bias,
+        "unit_variance": unit_variance,
+        "learn_top": learn_top,
         "prior_weight": prior_weight,
+        "covariates": names_of(covariates),
+        "conditioning": conditioning,
+        "covariate_weight": covariate_weight,
         "spatial_prior": spatial_prior,
-        "covariates": covariates,
-        "checkpoint": checkpoint,
+        "memory": memory,
     }
-    optimisation = Optimisation(epochs, batch_size, learning_rate, warmup_epochs, clip_gradient, seed)
-    options = _options_of(method, network)
-    request = Request(dataset, folds, fold, method, out, options, optimisation, window_percentile)
+    how = Optimisation(
+        epochs, batch_size, learning_rate, warmup_epochs, clip_gradient, seed, precision, ema_decay, compile
+    )
+    request = Request(dataset, folds, fold, method, out, _options_of(method, options), how, window_percentile)
     train_fold(request, device_of(device, threads))
+
+
+def steps_of(text: str) -> int | list[int]:
+    """`16` or, one number per level, `1,4,8,4`."""
+    from dualglow.errors import ConfigError
+
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--steps {text}: expected a whole number, or one per level such as 1,4,8,4.") from error
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def names_of(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [] if not text else [name.strip() for name in text.split(",")]
 
 
 def _options_of(method: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +158,7 @@ def device_of(name: str, threads: int | None) -> "torch.device":
     """Limit PyTorch's threads and choose the torch.device."""
     import torch
 
-    from dualglow.training.loop import choose_device
+    from dualglow.training.numerics import choose_device
 
     if threads:
         torch.set_num_threads(threads)

@@ -16,6 +16,8 @@ from dualglow.files import read_json, write_json, written
 from dualglow.models import Synthesiser, build
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
+LAST = "last.safetensors"
+"""The last epoch's weights beside the best one's; to use them, copy the file over model.safetensors."""
 NEEDED = ("method", "options", "shape", "affine", "window", "window_percentile", "covariates", "split_hash", "fold")
 
 

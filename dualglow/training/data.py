@@ -1,21 +1,21 @@
 """Volumes for the models: memory-mapped, in the models' units, in an order that depends only on seed and epoch."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from dualglow.cohort.splits import split_hash, validate_folds
 from dualglow.errors import ConfigError, InputError
 from dualglow.files import read_table
-from dualglow.models.interface import Batch
+from dualglow.models.interface import COVARIATE_COLUMNS, COVARIATES, GROUPS, Batch
 from dualglow.preprocess.pack import Dataset
 from dualglow.training.seeds import derived_seed
 
@@ -59,7 +59,8 @@ def _rows(dataset: Dataset, fold: pd.DataFrame, part: str, path: Path) -> np.nda
 class Scaling:
     """What brings SUVR, age and sex to the models' units; fitted on training pairs only.
 
-    `window` (SUVR) maps to 1; age is a z-score (mean and sd in years), sex −1 for F and 1 for M, missing values are 0.
+    `window` (SUVR) maps to 1; age is a z-score (mean and sd in years), sex −1 for F and 1 for M, the diagnostic group
+    one-hot; what is missing or unknown is 0.
     """
 
     window: float
@@ -67,14 +68,25 @@ class Scaling:
     age_mean: float
     age_sd: float
 
-    def covariates(self, age: float | None, sex: str | None) -> np.ndarray:
-        """The model's (age z-score, sex) of one person, float32; what is missing or unknown is 0."""
-        z = 0.0 if age is None or pd.isna(age) else (float(age) - self.age_mean) / self.age_sd
-        return np.array([z, SEX.get(str(sex), 0.0)], dtype=np.float32)
+    def covariates(self, age: float | None, sex: str | None, group: str | None = None) -> np.ndarray:
+        """Age, sex and group of one person in the models' columns (COVARIATE_COLUMNS), float32."""
+        columns = np.zeros(COVARIATES, dtype=np.float32)
+        if age is not None and not pd.isna(age):
+            columns[COVARIATE_COLUMNS["age"]] = (float(age) - self.age_mean) / self.age_sd
+        columns[COVARIATE_COLUMNS["sex"]] = SEX.get(str(sex), 0.0)
+        columns[COVARIATE_COLUMNS["group"]] = [group == name for name in GROUPS]
+        return columns
 
     def as_card(self) -> dict[str, Any]:
         """The entries of model.json that `from_card` reads."""
-        covariates = {"names": ["age", "sex"], "mean": [self.age_mean, 0.0], "sd": [self.age_sd, 1.0], "sex": SEX}
+        rest = COVARIATES - 1
+        covariates = {
+            "names": ["age", "sex", *(f"group {name}" for name in GROUPS)],
+            "mean": [self.age_mean, *[0.0] * rest],
+            "sd": [self.age_sd, *[1.0] * rest],
+            "sex": SEX,
+            "groups": list(GROUPS),
+        }
         return {"window": self.window, "window_percentile": self.percentile, "covariates": covariates}
 
     @classmethod
@@ -129,6 +141,16 @@ def dataset_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
+class PairSource(Protocol):
+    """Pairs that come in batches: `Pairs`, from the memory map, or `ResidentPairs`, from the GPU's memory."""
+
+    scaling: Scaling
+
+    def __len__(self) -> int: ...
+
+    def batches(self, batch_size: int, sampler: Sampler[int]) -> Iterable[Batch]: ...
+
+
 class Pairs(TorchDataset[Batch]):
     """Pairs of a dataset in the models' units; each item is a Batch without its batch axis."""
 
@@ -143,10 +165,16 @@ class Pairs(TorchDataset[Batch]):
         mri, pet = np.array(self.dataset.volumes[row], dtype=np.float32)
         mask = np.array(self.dataset.masks[row], dtype=np.float32)
         person = self.dataset.pairs.iloc[row]
-        covariates = torch.from_numpy(self.scaling.covariates(person.get("age"), person.get("sex")))
+        covariates = torch.from_numpy(
+            self.scaling.covariates(person.get("age"), person.get("sex"), person.get("group"))
+        )
         pet = np.clip(pet / self.scaling.window, 0, 1)
         images = [torch.from_numpy(volume)[None] for volume in (mri, pet, mask)]
         return Batch(images[0], images[1], images[2], covariates)
+
+    def batches(self, batch_size: int, sampler: Sampler[int]) -> "DataLoader[Batch]":
+        """Batches in the sampler's order, each read from the memory map when its turn comes."""
+        return DataLoader(self, batch_size=batch_size, sampler=sampler)
 
 
 class EpochOrder(Sampler[int]):
@@ -169,17 +197,17 @@ class EpochOrder(Sampler[int]):
         yield from torch.randperm(self.size, generator=generator).tolist()
 
 
-def shuffled(pairs: Pairs, batch_size: int, seed: int, done: int) -> "DataLoader[Batch]":
+def shuffled(pairs: PairSource, batch_size: int, seed: int, done: int) -> Iterable[Batch]:
     """Training batches, in a new order every epoch."""
-    return DataLoader(pairs, batch_size=batch_size, sampler=EpochOrder(len(pairs), seed, done))
+    return pairs.batches(batch_size, EpochOrder(len(pairs), seed, done))
 
 
-def in_order(pairs: Pairs, batch_size: int) -> "DataLoader[Batch]":
+def in_order(pairs: PairSource, batch_size: int) -> Iterable[Batch]:
     """Batches in the dataset's order."""
-    return DataLoader(pairs, batch_size=batch_size)
+    return pairs.batches(batch_size, SequentialSampler(range(len(pairs))))
 
 
-def to_device(batches: "DataLoader[Batch]", device: torch.device) -> Iterator[Batch]:
+def to_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """The batches, one at a time, on `device`."""
     for batch in batches:
         yield Batch(*(tensor.to(device) for tensor in batch))

@@ -15,12 +15,16 @@ from dualglow.files import write_table, written
 from dualglow.models import METHODS, Batch, Synthesiser, build
 from dualglow.preprocess.pack import Dataset
 from dualglow.training import loop
-from dualglow.training.checkpoint import save_model, versions
+from dualglow.training.checkpoint import LAST, save_model, save_weights, versions
 from dualglow.training.curve import training_curve
 from dualglow.training.data import Fold, Pairs, Scaling, dataset_hash, fit_scaling, in_order, read_fold, to_device
-from dualglow.training.loop import DivergenceError, Optimisation
+from dualglow.training.display import epoch_line
+from dualglow.training.guard import DivergenceError
+from dualglow.training.numerics import device_name
+from dualglow.training.optimisation import Optimisation
 from dualglow.training.resume import Progress, ResumeFolder
 from dualglow.training.seeds import derived_seed
+from dualglow.training.steps import mae
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class _Material:
 def train_fold(request: Request, device: torch.device) -> None:
     """Write model.safetensors, model.json, training.tsv and training.png into `request.out`.
 
-    Everything fitted sees the training pairs only; the epoch with the lowest MAE of the validation people is kept.
+    Everything fitted sees the training pairs only; model.safetensors is the epoch with the lowest MAE of the validation
+    people, last.safetensors beside it the last one (of iterative methods).
     """
     if request.method not in METHODS:
         raise ConfigError(f"--method {request.method}: unknown. Choose one of {', '.join(METHODS)}.")
@@ -62,7 +67,7 @@ def train_fold(request: Request, device: torch.device) -> None:
     settings = _settings(request, material)
     train = _train_iterative if model.iterative else _fit_closed_form
     progress = train(request, material, model, settings, device)
-    save_model(request.out, model, _card(request, material, settings, progress))
+    save_model(request.out, model, _card(request, material, settings, progress, device))
     _write_curve(request, material, progress)
     ResumeFolder(request.out, settings).remove()
 
@@ -95,17 +100,19 @@ def _train_iterative(
     resume = ResumeFolder(request.out, settings)
     progress = resume.load()
     logs = request.out / "tensorboard"
-    if not progress.epoch:
+    done_before = progress.epoch
+    if not done_before:
         shutil.rmtree(logs, ignore_errors=True)
 
     def epoch_done(now: Progress) -> None:
         resume.save(now)
-        print(loop.epoch_line(now, request.optimisation.epochs), file=sys.stderr, flush=True)
+        print(epoch_line(now, request.optimisation.epochs, done_before), file=sys.stderr, flush=True)
         _write_curve(request, material, now)
 
     loop.fit(model, material.train, material.validation, request.optimisation, device, progress, epoch_done, logs)
     if not progress.best_epoch:
-        raise DivergenceError("the validation loss was never finite. Train with a lower --learning-rate.")
+        raise DivergenceError("the validation error was never finite. Train with a lower --learning-rate.")
+    save_weights(progress.judged, request.out / LAST)  # before the best take their place in the model
     model.load_state_dict(resume.best_weights(progress))
     return progress
 
@@ -114,6 +121,7 @@ def _fit_closed_form(
     request: Request, material: _Material, model: Synthesiser, settings: dict[str, Any], device: torch.device
 ) -> Progress:
     started = time.monotonic()
+    (request.out / LAST).unlink(missing_ok=True)  # of another training
     loop.initialise(model.to(device), material.train, request.optimisation, device)
     model.eval()
     errors = {
@@ -127,10 +135,12 @@ def _fit_closed_form(
 def _mean_error(model: Synthesiser, pairs: Pairs, device: torch.device) -> float:
     """MAE over these pairs (SUVR, brain mask)."""
     batches: list[Batch] = list(to_device(in_order(pairs, 1), device))
-    return sum(float(loop.mae(model, batch, pairs.scaling.window)) for batch in batches) / len(pairs)
+    return sum(float(mae(model, batch, pairs.scaling.window)) for batch in batches) / len(pairs)
 
 
-def _card(request: Request, material: _Material, settings: dict[str, Any], progress: Progress) -> dict[str, Any]:
+def _card(
+    request: Request, material: _Material, settings: dict[str, Any], progress: Progress, device: torch.device
+) -> dict[str, Any]:
     """The content of model.json."""
     dataset, fold = material.dataset, material.fold
     return {
@@ -151,6 +161,8 @@ def _card(request: Request, material: _Material, settings: dict[str, Any], progr
         "best_epoch": progress.best_epoch,
         "best_error": progress.best_error if progress.best_epoch else None,
         "simulated": bool(dataset.info.get("simulated", False)),
+        "device": device_name(device),
+        "precision": request.optimisation.precision if progress.best_epoch else "fp32",
         "versions": versions(),
     }
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dualglow.files import written
+from dualglow.training.average import averaged_weights
 from dualglow.training.checkpoint import save_weights
 
 
@@ -21,7 +22,8 @@ from dualglow.training.checkpoint import save_weights
 class Progress:
     """What a training has done so far. Epochs count from 1; `records` are the rows of training.tsv.
 
-    `weights` and `optimizer` are those at the end of epoch `epoch`; empty before the first.
+    `weights`, `average` (of the weights, see average.py; empty without) and `optimizer` are those at the end of epoch
+    `epoch`; empty before the first. `limit` and `high` are the state of the guard, see guard.Runaway.
     """
 
     epoch: int = 0
@@ -29,7 +31,15 @@ class Progress:
     best_error: float = float("inf")
     records: list[dict[str, float]] = field(default_factory=list)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    limit: float = float("inf")
+    high: int = 0
+
+    @property
+    def judged(self) -> dict[str, Tensor]:
+        """The weights that were validated: the averaged ones where there are any."""
+        return averaged_weights(self.average) if self.average else self.weights
 
 
 class ResumeFolder:
@@ -61,7 +71,7 @@ class ResumeFolder:
         """Write the epoch just done; a crash at any moment leaves the last whole epoch in place."""
         best = self._best(progress)
         if progress.best_epoch == progress.epoch:
-            save_weights(progress.weights, best)
+            save_weights(progress.judged, best)
         with written(self.folder / "last.ckpt") as part:
             torch.save({"settings": self.settings, "progress": vars(progress)}, part)
         for stale in self.folder.glob("best-*.safetensors"):

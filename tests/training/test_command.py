@@ -1,17 +1,23 @@
 """The verbs as a person runs them."""
 
+import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dualglow.cli import app, main
+from dualglow.cli.model import names_of, steps_of, train
+from dualglow.models import METHODS
+from dualglow.training.fold import Request
+from dualglow.training.optimisation import Optimisation
 
 SMALL = ["--levels", "2", "--steps", "1", "--hidden", "4", "--epochs", "2", "--threads", "1", "--device", "cpu"]
 
@@ -24,15 +30,20 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return int(caught.value.code or 0)
 
 
-@pytest.mark.parametrize("method", ["dualglow", "mean", "linear"])
+@pytest.mark.parametrize("method", ["dualglow", "dualglow-conditional", "mean", "linear"])
 def test_train_and_synthesise(
     dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     where = ["--dataset", str(dataset), "--folds", str(folds), "--fold", "0"]
     model, out = str(tmp_path / "model"), tmp_path / "synthesis"
-    assert run(monkeypatch, "train", *where, "--method", method, *SMALL, "--covariates", "--out", model) == 0
+    chosen = ["--covariates", "age,sex", "--steps", "1,2", "--ema-decay", "0.5", "--memory", "plain"]
+    assert run(monkeypatch, "train", *where, "--method", method, *SMALL, *chosen, "--out", model) == 0
     card = json.loads((tmp_path / "model" / "model.json").read_text())
-    assert card["options"].get("covariates") == (True if method == "dualglow" else None)
+    if method.startswith("dualglow"):
+        options = card["options"]
+        assert (options["covariates"], options["steps"], options["memory"]) == (["age", "sex"], [1, 2], "plain")
+    else:
+        assert card["options"] == {}
     assert run(monkeypatch, "synthesise", *where, "--model", model, "--samples", "2", "--out", str(out)) == 0
     assert len(list(out.glob("*_pet.nii.gz"))) == 4
 
@@ -43,6 +54,8 @@ def test_mistakes_are_one_line(
     good = {"--dataset": str(dataset), "--folds": str(folds), "--fold": "0", "--out": str(tmp_path / "model")}
     mistakes = {"--dataset": "/nowhere", "--folds": "/nowhere.tsv", "--fold": "9", "--method": "magic", "--epochs": "0"}
     mistakes |= {"--device": "abacus", "--learning-rate": "-1", "--window-percentile": "0", "--levels": "9"}
+    mistakes |= {"--precision": "fp16", "--ema-decay": "1", "--steps": "1;2", "--covariates": "age,height"}
+    mistakes |= {"--memory": "swap", "--mixing": "qr", "--coupling": "tanh", "--conditioning": "multiply"}
     for option, value in mistakes.items():
         words = [word for pair in (good | {option: value}).items() for word in pair]
         assert run(monkeypatch, "train", *words) == 1, option
@@ -56,6 +69,28 @@ def test_help_shows_the_papers_defaults(capsys: pytest.CaptureFixture[str]) -> N
     shown = capsys.readouterr().out
     for default in ("90", "0.001", "512", "16", "99.9"):
         assert f"default: {default}]" in shown
+    assert "─ Training ─" in shown
+    assert "─ Network (dualglow" in shown
+
+
+def test_options_have_the_defaults_of_what_they_set() -> None:
+    """Every option of DualGlow and of Optimisation is an option of `train`, with the same default."""
+    given = {name: option.default for name, option in inspect.signature(train).parameters.items()}
+    given["steps"], given["covariates"] = steps_of(given["steps"]), tuple(names_of(given["covariates"]))
+    network = _defaults(METHODS["dualglow"], without={"shape", "channels"})  # every dataset has one channel each
+    assert network == _defaults(METHODS["dualglow-conditional"], without={"shape", "channels"})
+    optimisation = _defaults(Optimisation, without=set())
+    assert {name: given[name] for name in network} == network
+    assert {name: given[name] for name in optimisation} == optimisation
+    window = Request.__dataclass_fields__["window_percentile"].default
+    rest = {"window_percentile": window, "method": "dualglow", "device": "auto", "threads": None}
+    assert {name: value for name, value in given.items() if name not in network | optimisation} == rest | dict.fromkeys(
+        ("dataset", "folds", "fold", "out"), inspect.Parameter.empty
+    )
+
+
+def _defaults(of: Callable[..., object], without: set[str]) -> dict[str, object]:
+    return {name: p.default for name, p in inspect.signature(of).parameters.items() if name not in without}
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -76,6 +111,8 @@ def test_a_stopped_job_fails_and_goes_on(dataset: Path, folds: Path, tmp_path: P
     _, error = job.communicate(timeout=300)
     assert job.returncode != 0, error
     assert b"Traceback" not in error
+    if stop == signal.SIGTERM:
+        assert b"nothing but the epoch under way is lost" in error
     assert last.exists()
     assert not (tmp_path / "model" / "model.safetensors").exists()
 

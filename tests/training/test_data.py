@@ -1,13 +1,26 @@
 """What is fitted on training pairs, and the order of the batches."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from dualglow.errors import DualGlowError
 from dualglow.preprocess.pack import Dataset
-from dualglow.training.data import EpochOrder, Pairs, Scaling, fit_scaling, pet_percentile, read_fold
+from dualglow.training.data import (
+    EpochOrder,
+    Pairs,
+    Scaling,
+    fit_scaling,
+    in_order,
+    pet_percentile,
+    read_fold,
+    shuffled,
+)
+from dualglow.training.resident import ResidentPairs, fits, on_device
 
 
 @pytest.mark.parametrize("percentile", [3, 50, 99, 99.9, 100])
@@ -44,11 +57,56 @@ def test_units_of_a_batch(dataset: Path) -> None:
     assert float(first.pet.max()) == 1
     np.testing.assert_allclose(first.pet[0], np.clip(data.volumes[1, 1], 0, 1))
     np.testing.assert_allclose(first.mri[0], data.volumes[1, 0])
-    assert first.covariates.tolist() == [0, 1]
-    assert missing.covariates.tolist() == [0, 1]
-    assert scaling.covariates(75, "F").tolist() == [1, -1]
-    assert scaling.covariates(None, None).tolist() == [0, 0]
-    assert scaling.covariates(float("nan"), "n/a").tolist() == [0, 0]
+    assert first.covariates.tolist() == missing.covariates.tolist() == [0, 1, 1, 0, 0, 0, 0, 0]  # group CN
+
+
+def test_age_sex_and_group_have_their_columns() -> None:
+    scaling = Scaling(window=1.0, percentile=99.9, age_mean=70, age_sd=5)
+    assert scaling.covariates(75, "F").tolist() == [1, -1, 0, 0, 0, 0, 0, 0]
+    assert scaling.covariates(65, "M", "LMCI").tolist() == [-1, 1, 0, 0, 0, 0, 1, 0]
+    assert scaling.covariates(None, None, "AD").tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
+    for unknown in (None, "n/a", float("nan"), "patient"):
+        assert scaling.covariates(float("nan"), "n/a", unknown).tolist() == [0] * 8
+    card = scaling.as_card()
+    assert Scaling.from_card(card) == scaling
+    names = card["covariates"]["names"]
+    assert names == ["age", "sex", *(f"group {name}" for name in ("CN", "SMC", "EMCI", "MCI", "LMCI", "AD"))]
+    assert len(card["covariates"]["mean"]) == len(card["covariates"]["sd"]) == 8
+
+
+def test_a_dataset_without_group_has_no_group(dataset: Path) -> None:
+    table = pd.read_csv(dataset / "pairs.tsv", sep="\t").drop(columns="group")
+    table.to_csv(dataset / "pairs.tsv", sep="\t", index=False, na_rep="n/a")
+    pairs = Pairs(Dataset.load(dataset), np.array([0]), Scaling(1.0, 99.9, 70, 5))
+    assert pairs[0].covariates[2:].tolist() == [0] * 6
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 9])
+def test_resident_pairs_give_the_batches_that_are_read_step_by_step(dataset: Path, batch_size: int) -> None:
+    pairs = Pairs(Dataset.load(dataset), np.array([3, 0, 7, 9, 1, 5]), Scaling(1.5, 99.9, 70, 5))
+    held = ResidentPairs(pairs, torch.device("cpu"))
+    for epoch in (0, 1):
+        ways = [shuffled(source, batch_size, seed=3, done=2) for source in (pairs, held)]
+        for way in ways:
+            way.sampler.set_epoch(epoch)
+        _same_batches(*ways)
+    _same_batches(*(in_order(source, batch_size) for source in (pairs, held)))
+
+
+def test_pairs_are_resident_on_a_gpu_with_room_only(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten pairs of 8×8×8 take 10 · 512 · (4 + 4 + 1) bytes = 46 080, of which the training needs as much again."""
+    pairs = Pairs(Dataset.load(dataset), np.arange(10), Scaling(1.5, 99.9, 70, 5))
+    assert on_device(pairs, torch.device("cpu")) is pairs
+    held = ResidentPairs(pairs, torch.device("cpu"))
+    assert sum(part.numel() * part.element_size() for part in (held.mri, held.pet, held.mask)) == 46_080
+    assert fits(pairs, 92_160)
+    assert not fits(pairs, 92_159)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (92_159, 10**6))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "GPU of the test")
+    assert on_device(pairs, torch.device("cuda")) is pairs
+    assert "read from disk step by step" in capsys.readouterr().err
 
 
 def test_the_order_depends_on_seed_and_epoch_not_on_the_interruption() -> None:
@@ -80,6 +138,12 @@ def test_pets_without_signal_are_refused(dataset: Path, folds: Path) -> None:
     np.save(dataset / "volumes.npy", volumes)
     with pytest.raises(DualGlowError, match="percentile is 0"):
         _scaling(dataset, folds)
+
+
+def _same_batches(first: Any, second: Any) -> None:  # noqa: ANN401
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(one, other, strict=True))
 
 
 def _scaling(dataset: Path, folds: Path) -> Scaling:

@@ -15,7 +15,7 @@ from dualglow.errors import ConfigError, DualGlowError
 from dualglow.models import COVARIATES
 from dualglow.training.checkpoint import load_model, save_model
 from dualglow.training.fold import Request, train_fold
-from dualglow.training.loop import Optimisation
+from dualglow.training.optimisation import Optimisation
 from dualglow.training.synthesis import Sampling, predict_volume, quantile_map, quantile_name, synthesise_fold
 from dualglow.training.unseen import Unseen
 

@@ -1,0 +1,62 @@
+"""Where and how precisely the arithmetic is done: device, precision, compilation."""
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+from dualglow.errors import ConfigError
+from dualglow.models import Synthesiser
+
+LightningPrecision = Literal["32-true", "bf16-mixed"]
+
+PRECISIONS: dict[str, LightningPrecision] = {"fp32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed"}
+"""Lightning's names. tf32 rounds what enters a product on the GPU to 10 bits of mantissa, bf16 the networks to 7."""
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the first GPU if there is one, else the CPU. Raises ConfigError if a GPU is asked for in vain."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device {name}: choose auto, cpu or cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: PyTorch sees no GPU. Ask for one from the cluster, or use --device cpu.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """What a model's card says of the machine: the GPU's name, or the kind of CPU and its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+@contextmanager
+def matrix_precision(precision: str) -> Iterator[None]:
+    """Allow products in TF32 on the GPU for tf32 alone; PyTorch by itself allows it in convolutions."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The context that Lightning runs its steps in, for what is run beside them."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def compile_networks(model: Synthesiser) -> None:
+    """Compile in place the parts of the model that do the work; parameters keep their names.
+
+    Raises ConfigError if the method names no such parts.
+    """
+    networks = list(model.networks())
+    if not networks:
+        raise ConfigError("--compile: this method has no networks to compile; leave the option out.")
+    for network in networks:
+        network.compile()

@@ -1,0 +1,40 @@
+"""How to train: the settings that every iterative method shares."""
+
+from dataclasses import dataclass
+
+from dualglow.errors import ConfigError
+from dualglow.training.numerics import PRECISIONS
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """Paper §4 and appendix by default: AdaMax, linear warm-up, gradient norm clipped, every number in fp32.
+
+    `ema_decay` above 0 keeps an exponential moving average of the weights, see average.py; `compile` compiles the
+    parts of the model that do the work. Raises ConfigError if a value cannot be used.
+    """
+
+    epochs: int = 90
+    batch_size: int = 1
+    learning_rate: float = 0.001
+    warmup_epochs: int = 0
+    clip_gradient: float = 100.0
+    seed: int = 1
+    precision: str = "fp32"
+    ema_decay: float = 0.0
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "clip_gradient"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0.")
+        if self.warmup_epochs < 0:
+            raise ConfigError(f"--warmup-epochs {self.warmup_epochs}: must not be negative.")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"--ema-decay {self.ema_decay}: must be at least 0 (off) and below 1, such as 0.999.")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"--precision {self.precision}: choose one of {', '.join(PRECISIONS)}.")
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of `step`, counted from 0 over all epochs."""
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_epochs * steps_per_epoch))
