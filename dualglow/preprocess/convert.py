@@ -62,6 +62,8 @@ def _read(paths: Sequence[Path]) -> list[Nifti1Image]:
                 image = load(file)
             except InputError as error:
                 raise InputError(str(error).replace(str(file), str(path))) from error
+            if 0 in image.shape:
+                raise InputError(f"{path}: has the shape {image.shape}, so no voxels. Fetch the file again.")
             _require_no_overflow(image, path)
             _warn_of_orientation(image, path)
             images.append(_squeezed(image, path))
@@ -80,8 +82,10 @@ def _squeezed(image: Nifti1Image, path: Path) -> Nifti1Image:
 def _require_no_overflow(image: Nifti1Image, path: Path) -> None:
     """Refuse 16-bit integers that ran over: the brightest voxels then are the most negative ones."""
     data = np.asarray(image.dataobj)
-    low, high = float(np.nanmin(data)), float(np.nanmax(data))
-    if image.get_data_dtype() == np.int16 and high > 0 and _OVERFLOW[0] < -low / high < _OVERFLOW[1]:
+    if image.get_data_dtype() != np.int16:
+        return
+    low, high = float(data.min()), float(data.max())
+    if high > 0 and _OVERFLOW[0] < -low / high < _OVERFLOW[1]:
         raise InputError(
             f"{path}: its values run from {low:.5g} to {high:.5g}, as those of 16-bit integers do that overflowed. "
             "Fetch the file again or convert it anew from its source."

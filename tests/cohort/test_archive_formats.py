@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import Dataset, dcmread
 
 from dualglow.cohort.ida import Options, is_ida, read_ida
 from dualglow.cohort.scan import Scan
@@ -125,6 +126,36 @@ def test_case_25_two_images_in_one_folder(ida: "IdaTree", tmp_path: Path) -> Non
     assert [scan.reason for scan in scans.values()] == ["", ""]
     convert([Path(scans["I1"].paths[0])], "t1", tmp_path / "out.nii.gz")
     assert nib.load(tmp_path / "out.nii.gz").shape == HEAD.shape
+
+
+def test_one_dicom_file_that_holds_all_slices(ida: "IdaTree") -> None:
+    """Enhanced DICOM: the number of frames and the spacing stand in the one header."""
+    for number, spacing in ((1, 1.0), (2, 4.0)):
+        path, *others = dicom(ida, number, pet=False)
+        header = dcmread(path)
+        measures, shared = Dataset(), Dataset()
+        measures.PixelSpacing, measures.SliceThickness = [2.5, 2.5], spacing
+        shared.PixelMeasuresSequence = [measures]
+        header.NumberOfFrames, header.SharedFunctionalGroupsSequence = 120, [shared]
+        header.save_as(path)
+        for other in others:
+            other.unlink()
+    scans = read(ida)
+    assert [scan.reason for scan in scans.values()] == ["", "geometry"]
+    assert "voxels of 2.5 x 2.5 x 4 mm" in scans["I2"].detail
+
+
+def test_dicom_frames_over_time(ida: "IdaTree") -> None:
+    """A dynamic PET has a slice per place and frame; where some are missing the frames are not whole."""
+    for number in (1, 2):
+        paths = dicom(ida, number)
+        for path in paths[: 44 if number == 1 else 20]:
+            slice_number = int(path.name.split("_")[-3])
+            shutil.copy(path, path.with_name(path.name.replace(f"_{slice_number}_S", f"_{slice_number + 44}_S")))
+    write_image(ida.add(3, WHO, DAY, RAW)[0])
+    scans = read(ida)
+    assert [scan.reason for scan in scans.values()] == ["", "dicom_incomplete", ""]
+    assert "64 slices at 44 places" in scans["I2"].detail
 
 
 def analyze(path: Path) -> None:

@@ -193,3 +193,14 @@ def test_case_33_nonsense_in_the_header_is_one_line(tmp_path: Path, seed: int) -
     with pytest.raises(InputError) as caught:
         convert([tmp_path / "a.nii"], "pet", tmp_path / "out.nii.gz")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_case_33_an_axis_of_no_length_or_nothing_but_nan_is_one_line(tmp_path: Path, axis: int) -> None:
+    content = bytearray(_image(tmp_path / "a.nii", _noise(25, 25, 25)).read_bytes())
+    content[40 + 2 * axis : 42 + 2 * axis] = bytes(2)  # dim[axis]
+    (tmp_path / "a.nii").write_bytes(content)
+    for path in (tmp_path / "a.nii", _image(tmp_path / "nan.nii", np.full((25, 25, 25), np.nan))):
+        with pytest.raises(InputError, match=path.name) as caught:
+            convert([path], "pet", tmp_path / "out.nii.gz")
+        assert "\n" not in str(caught.value)
