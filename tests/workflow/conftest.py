@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def settings(tmp_path: Path) -> dict:
 @pytest.fixture
 def snakemake() -> Snakemake:
     return run_snakemake
+
+
+def names_in(report: Path, pairs: pd.DataFrame) -> list[str]:
+    """Real names of people, scans and dated sessions that stand in a packed report: file names and contents."""
+    with zipfile.ZipFile(report) as archive:
+        content = b"\n".join(name.encode() + archive.read(name) for name in archive.namelist()).lower()
+    names = [str(name) for column in ("subject", "t1_id", "pet_id", "pair_id") for name in pairs[column]]
+    names += [name.split("_")[0].removeprefix("sub-") for name in pairs["pair_id"]]
+    return [name for name in names if name.lower().encode() in content]
 
 
 def write_cohort(settings: dict, n_pairs: int, n_folds: int = 10) -> list[str]:

@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dualglow.models import METHODS, Density
@@ -59,6 +61,63 @@ def test_targets_exist(target: str, settings: dict, snakemake: Snakemake) -> Non
     assert snakemake(settings, "--dry-run", "--quiet", "rules", "--", target).returncode == 0
 
 
+def test_the_folds_are_those_of_the_table(settings: dict, snakemake: Snakemake) -> None:
+    """Fewer people gave fewer folds, or a person edited folds.tsv."""
+    write_cohort(settings, 6, n_folds=4)
+    planned = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "all"))
+    assert planned["train"] == planned["evaluate"] == 3 * 4
+
+
+def test_images_in_zips_and_among_slices_are_inputs_as_what_lies_on_disk(settings: dict, snakemake: Snakemake) -> None:
+    """Snakemake sees the zip and the folder; `dualglow convert` is told which image in them, quoted."""
+    write_cohort(settings, 1)
+    root, table = Path(settings["cohort"]["root"]), Path(settings["results"]) / "cohort" / "pairs.tsv"
+    (root / "a download.zip").touch()
+    (root / "slices").mkdir()
+    inside = {"t1_paths": f"{root}/a download.zip!/ADNI/x y.nii", "pet_paths": f"{root}/slices!/I123"}
+    pd.read_csv(table, sep="\t", dtype=str).assign(**inside).to_csv(table, sep="\t", index=False)
+    result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "preprocess")
+    assert jobs(result)["convert_t1"] == 1
+    assert f"dualglow convert '{root}/a download.zip!/ADNI/x y.nii' --modality t1" in result.stdout
+    assert f"dualglow convert '{root}/slices!/I123' --modality pet" in result.stdout
+    (root / "a download.zip").unlink()
+    gone = snakemake(settings, "--dry-run", "--", "preprocess")
+    assert gone.returncode != 0
+    assert f"{root}/a download.zip" in gone.stdout
+
+
+def test_options_of_the_cohort_reach_the_commands(settings: dict, snakemake: Snakemake) -> None:
+    folder = Path(settings["cohort"]["root"])
+    names = ("merge it.csv", "qc1.csv", "qc2.csv", "overrides.tsv")
+    merge, *qc, overrides = (str(folder / name) for name in names)
+    for name in names:
+        (folder / name).touch()
+    settings["cohort"] |= {
+        "adnimerge": merge,
+        "qc": qc,
+        "overrides": overrides,
+        "pet_level": "coregavg",
+        "strict": True,
+    }
+    result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "cohort")
+    assert result.returncode == 0, result.stdout
+    said = f"--source auto --pet-level coregavg --t1-level auto --strict --no-allow-unlisted '--adnimerge={merge}'"
+    assert f"{said} --qc={qc[0]} --qc={qc[1]} --out" in result.stdout
+    assert f"--overrides={overrides} --out" in result.stdout
+
+
+@pytest.mark.parametrize("pseudonyms", [True, False])
+def test_pseudonyms_are_for_those_who_want_them(pseudonyms: bool, settings: dict, snakemake: Snakemake) -> None:
+    write_cohort(settings, 3)
+    settings["report"] = {"pseudonyms": pseudonyms}
+    result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "report")
+    assert ("pseudonyms" in jobs(result)) == pseudonyms
+    key = f"--pseudonyms {settings['results']}/cohort/pseudonyms.tsv"
+    commands = [line for line in result.stdout.splitlines() if "dualglow qc" in line or "dualglow share" in line]
+    assert len(commands) == 4
+    assert all((key in command) == pseudonyms for command in commands)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -66,8 +125,9 @@ def test_targets_exist(target: str, settings: dict, snakemake: Snakemake) -> Non
         ({"training": {"epochs": "five"}}, "five"),
         ({"models": {"dualglow": {"levels": 2.5}}}, "levels"),
         ({"trainning": {}}, "trainning"),
+        ({"report": {"pseudonym": True}}, "pseudonym"),
     ],
-    ids=["typo", "wrong type", "not an integer", "unknown block"],
+    ids=["typo", "wrong type", "not an integer", "unknown block", "another typo"],
 )
 def test_a_bad_configuration_is_named(change: dict, named: str, settings: dict, snakemake: Snakemake) -> None:
     result = snakemake(settings | change, "--dry-run", "--", "all")

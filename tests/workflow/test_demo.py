@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from dualglow.preprocess.ants import read_affine
-from tests.workflow.conftest import ROOT, run_snakemake, snakemake_command
+from tests.workflow.conftest import ROOT, names_in, run_snakemake, snakemake_command
 
 pytestmark = pytest.mark.slow
 SMALL = {
@@ -111,6 +111,11 @@ def test_planted_scans_are_excluded_for_their_reason_and_no_other(twin: dict) ->
     assert dict(zip(found["scan_id"], found["reason"], strict=True)) == dict(
         zip(truth["scan_id"], truth["reason"], strict=True)
     )
+
+
+def test_the_report_names_nobody(twin: dict) -> None:
+    pairs = pd.read_csv(results(twin) / "cohort" / "pairs.tsv", sep="\t", dtype=str)
+    assert names_in(results(twin) / "report.zip", pairs) == []
 
 
 def test_pets_are_coregistered(twin: dict) -> None:
