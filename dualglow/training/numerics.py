@@ -15,6 +15,8 @@ LightningPrecision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: dict[str, LightningPrecision] = {"fp32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed"}
 """Lightning's names. tf32 rounds what enters a product on the GPU to 10 bits of mantissa, bf16 the networks to 7."""
 
+COMPILED_SHAPES = 64
+
 
 def choose_device(name: str) -> torch.device:
     """`auto` is the first GPU if there is one, else the CPU. Raises ConfigError if a GPU is asked for in vain."""
@@ -53,10 +55,12 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 def compile_networks(model: Synthesiser) -> None:
     """Compile in place the parts of the model that do the work; parameters keep their names.
 
-    Raises ConfigError if the method names no such parts.
+    Networks of one class share a cache: one entry for each level's shape, batch size and kind of pass, together more
+    than the 8 after which PyTorch would give up. Raises ConfigError if the method names no such parts.
     """
     networks = list(model.networks())
     if not networks:
         raise ConfigError("--compile: this method has no networks to compile; leave the option out.")
+    torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, COMPILED_SHAPES)
     for network in networks:
-        network.compile()
+        network.compile(dynamic=False)
