@@ -1,7 +1,11 @@
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -67,18 +71,24 @@ def test_tables_list_only_who_is_there(recipe: Recipe, small_cohort: Path, tmp_p
     assert len(records) == 4
 
 
-@pytest.mark.parametrize("change", [{"seed": 4}, {"voxel": 3.0}])
-def test_another_recipe_does_not_mix_in(small_cohort: Path, recipe: Recipe, change: dict[str, float]) -> None:
+@pytest.mark.parametrize("change", [{"seed": 4}, {"voxel": 3.0}, {"visits": 2}, {"delivery": "bids"}])
+def test_another_recipe_does_not_mix_in(small_cohort: Path, recipe: Recipe, change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="another --out"):
         simulate(small_cohort, replace(recipe, **change), None, 1, silent)
 
 
 @pytest.mark.parametrize(
     ("change", "only", "message"),
-    [({"voxel": 0.1}, None, "--voxel"), ({"subjects": 0}, None, "--subjects"), ({}, "900_S_9500", "--only")],
+    [
+        ({"voxel": 0.1}, None, "--voxel"),
+        ({"subjects": 0}, None, "--subjects"),
+        ({"visits": 4}, None, "--visits"),
+        ({"delivery": "xnat"}, None, "--delivery"),
+        ({}, "900_S_9500", "--only"),
+    ],
 )
 def test_impossible_options_are_named(
-    recipe: Recipe, tmp_path: Path, change: dict[str, float], only: str | None, message: str
+    recipe: Recipe, tmp_path: Path, change: dict[str, Any], only: str | None, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         simulate(tmp_path, replace(recipe, **change), only, 1, silent)
@@ -97,3 +107,37 @@ def test_the_command_makes_the_subject(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "SYNTHETIC" in result.output
     assert len(list((tmp_path / "ADNI").rglob("*.nii.gz"))) == 1
+
+
+def test_a_follow_up_is_of_the_same_aged_head_in_another_pose(
+    small_cohort: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    """A person with MCI: the baseline is what it is without a follow-up; hippocampi shrink, ventricles grow."""
+    facts = [json.loads(path.read_text()) for path in (small_cohort / "truth").glob("*/subject.json")]
+    (ill,) = (fact["ptid"] for fact in facts if fact["group"] == "MCI" and fact["number"] < 900)
+    simulate(tmp_path, replace(recipe, visits=2), ill, 1, silent)
+    truth, before = tmp_path / "truth" / ill, small_cohort / "truth" / ill
+    for name in ("labels.nii.gz", "pose.json", "pet_noiseless.nii.gz"):
+        assert (truth / name).read_bytes() == (before / name).read_bytes()
+    assert len(list((tmp_path / "ADNI").rglob("*.nii.gz"))) == 4
+    told = json.loads((truth / "subject.json").read_text())
+    now, later = told["volumes_ml"], told["follow_ups"]["m12"]["volumes_ml"]
+    assert later["hippocampus"] < now["hippocampus"]
+    assert later["ventricles"] > now["ventricles"]
+    poses = [json.loads((folder / "pose.json").read_text())["t1_from_pet"] for folder in (truth, truth / "m12")]
+    assert not np.allclose(*poses, atol=0.1)
+    points = [
+        np.asarray(nib.load(folder / "mni_to_t1.nii.gz").dataobj).reshape(-1, 3) for folder in (truth, truth / "m12")
+    ]
+    apart = [np.linalg.norm(cloud[1000:2000] - cloud[-1000:], axis=1) for cloud in points]  # whatever the pose
+    assert np.abs(apart[0] - apart[1]).max() < 1.5
+    assert "m12" in (tmp_path / "README.md").read_text()
+
+
+def test_the_command_makes_a_bids_dataset(tmp_path: Path) -> None:
+    command = ["simulate", "--out", str(tmp_path), "--voxel", "6", "--only", "900_S_9904", "--delivery", "bids"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    (image,) = tmp_path.glob("sub-*/ses-*/*/*.nii.gz")
+    assert image.name == "sub-900S9904_ses-M000_T1w.nii.gz"
+    assert "SIMULATED" in (tmp_path / "dataset_description.json").read_text()
