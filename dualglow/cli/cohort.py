@@ -155,7 +155,7 @@ def split(
     ] = None,
     demographics: Annotated[
         Path | None,
-        typer.Option(help="Table to write: who is in which part. Default: folds_demographics.tsv beside --out."),
+        typer.Option(help="Table to write: who is in which part. Default without --out: folds_demographics.tsv."),
     ] = None,
     scheme: Annotated[
         Scheme, typer.Option(help="kfold tests everyone once; holdout draws a tenth anew per fold.")
@@ -183,9 +183,8 @@ def split(
     else:
         rows = splits.make_folds(table, scheme.value, folds, validation, seed)
         splits.validate_folds(rows, table)
-        out = out or pairs.with_name("folds.tsv")
-        demographics = demographics or out.with_name(f"{out.stem}_demographics.tsv")
-        write_table(rows, out)
+        write_table(rows, out or pairs.with_name("folds.tsv"))
+        demographics = demographics or (None if out else pairs.with_name("folds_demographics.tsv"))
     if demographics:
         write_table(splits.demographics(rows, table), demographics)
     _show_folds(rows, table)

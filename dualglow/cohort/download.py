@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dualglow.cohort import levels
 from dualglow.cohort.bids import is_bids, read_bids
+from dualglow.cohort.headers import ORIENTATION_ASSUMED
 from dualglow.cohort.ida import Options, is_ida, read_ida
 from dualglow.cohort.scan import PET, Scan
 from dualglow.cohort.sheet import is_sheet, read_sheet
@@ -52,7 +53,7 @@ def read_download(
         return read_ida(root, tables, options, progress)
     _check_ida_only(found, tables, options)
     scans = read_sheet(root) if found == SHEET else read_bids(root, progress)
-    return [_of_level(scan, options) for scan in scans]
+    return [_strict(_of_level(scan, options), options.strict) for scan in scans]
 
 
 def layout(root: Path) -> str:
@@ -82,6 +83,13 @@ def _check_ida_only(found: str, tables: list[Path] | None, options: Options) -> 
     }
     if wrong := [name for name, value in given.items() if value]:
         raise ConfigError(f"{wrong[0]}: goes with an IDA download, not with {found}. Leave {', '.join(wrong)} out.")
+
+
+def _strict(scan: Scan, strict: bool) -> Scan:
+    """Exclude, if `strict`, a scan whose header does not say where left and right are; IDA's reader does the same."""
+    if not strict or ORIENTATION_ASSUMED not in scan.warnings.split():
+        return scan
+    return scan.excluded(ORIENTATION_ASSUMED, "its header says nothing of left and right (--strict)")
 
 
 def _of_level(scan: Scan, options: Options) -> Scan:

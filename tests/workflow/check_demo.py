@@ -1,4 +1,4 @@
-"""After `make demo`: is every PET within 1.5 mm (mean over the brain) of where the simulator put it? Is nobody named?"""
+"""After `make demo`: is every PET within 1.5 mm (mean over the brain) of the simulated place, and is nobody named?"""
 
 import sys
 from pathlib import Path
