@@ -22,7 +22,7 @@ SMALL = {
     "split": {"folds": 2, "validation": 0.3},
     "preprocess": {"preset": "fast"},
     "training": {"epochs": 2, "threads": 1},
-    "models": {"dualglow": {"levels": 2, "steps": 1, "hidden": 8, "spatial_prior": True, "checkpoint": False}},
+    "models": {"dualglow": {"levels": 2, "steps": 1, "hidden": 8, "spatial_prior": True, "memory": "plain"}},
     "synthesis": {"samples": 2},
     "evaluation": {"atlas": "aal2"},
 }
