@@ -11,6 +11,9 @@ from dualglow.errors import InputError
 from dualglow.figures.applied import Slices, applied_montage
 from dualglow.figures.style import save_picture
 from dualglow.files import write_json
+from dualglow.models import Synthesiser
+from dualglow.models.dualglow import DualGlow
+from dualglow.models.interface import GROUPS
 from dualglow.preprocess.ants import workspace
 from dualglow.preprocess.grid import MODEL_GRID
 from dualglow.preprocess.images import load_3d, save
@@ -23,11 +26,12 @@ from dualglow.training.synthesis import Sampling, predict_volume
 
 @dataclass(frozen=True)
 class Person:
-    """Whom to synthesise: a raw T1 (scanner space, with skull), age in years and sex (F or M) where known."""
+    """Whom to synthesise: a raw T1 (scanner space, with skull); age in years, sex (F or M), diagnosis where known."""
 
     t1: Path
     age: float | None
     sex: str | None
+    group: str | None = None
 
 
 def apply_model(
@@ -51,11 +55,12 @@ def apply_model(
     """
     model, card = load_model(model_folder)
     _check_grid(card, model_folder)
+    _check_person(model, person, model_folder)
     with workspace() as workdir:
         prepared = prepare_t1(person.t1, workdir, preset, seed, engine)
         mask = np.asarray(load_3d(prepared.carried.model_mask).dataobj) > 0
         mri = t1_to_unit(np.asarray(load_3d(prepared.carried.model_t1).dataobj), mask)
-        maps = predict_volume(model, card, mri, mask, person.age, person.sex, sampling, seed)
+        maps = predict_volume(model, card, mri, mask, person.age, person.sex, person.group, sampling, seed)
         for description, volume in maps.items():
             _save(volume, description, prepared, out)
         slices = Slices(mri, maps["synthetic"], maps["std"], MODEL_GRID.matrix)
@@ -68,6 +73,15 @@ def apply_model(
 def _check_grid(card: dict[str, Any], folder: Path) -> None:
     if tuple(card["shape"]) != MODEL_GRID.shape or not np.allclose(card["affine"], MODEL_GRID.matrix):
         raise InputError(f"{folder}: is a model of the grid {card['shape']}, not of the model grid {MODEL_GRID.shape}.")
+
+
+def _check_person(model: Synthesiser, person: Person, folder: Path) -> None:
+    """A conditional model needs to know what it was conditioned on."""
+    names = model.names if isinstance(model, DualGlow) else ()
+    if missing := [name for name in names if getattr(person, name) is None]:
+        raise InputError(f"{folder}: was trained on {', '.join(names)}. Give {', '.join(f'--{n}' for n in missing)}.")
+    if person.group is not None and person.group not in GROUPS:
+        raise InputError(f"--group {person.group}: choose one of {', '.join(GROUPS)}.")
 
 
 def _save(volume: np.ndarray, description: str, prepared: PreparedT1, out: Path) -> None:
@@ -84,6 +98,7 @@ def _record(card: dict[str, Any], person: Person, preset: str, sampling: Samplin
         "t1": str(person.t1.resolve()),
         "age": person.age,
         "sex": person.sex,
+        "group": person.group,
         "units": "SUVR",
         "preset": preset,
         **asdict(sampling),

@@ -16,6 +16,7 @@ def apply(
     out: Annotated[Path, Option(help="Folder for the results.")],
     age: Annotated[float | None, Option(help="Years, for a model that uses it.")] = None,
     sex: Annotated[str | None, Option(help="F or M, for a model that uses it.")] = None,
+    group: Annotated[str | None, Option(help="Diagnosis (CN, SMC, EMCI, MCI, LMCI, AD), likewise.")] = None,
     samples: Annotated[int, Option(help="Samples for the standard deviation.", min=2)] = 16,
     temperature: Annotated[float, Option(help="Of the samples.", min=0)] = 0.7,
     quantiles: Annotated[str, QUANTILES] = "none",
@@ -42,4 +43,4 @@ def apply(
     from dualglow.training.synthesis import Sampling
 
     sampling = Sampling(samples, temperature, numbers("--quantiles", quantiles))
-    apply_model(model, Person(t1, age, sex), out, sampling, preset, engine, seed)
+    apply_model(model, Person(t1, age, sex, group), out, sampling, preset, engine, seed)

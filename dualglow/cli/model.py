@@ -49,6 +49,9 @@ def train(
     precision: Annotated[
         str, training("fp32, tf32 (GPU: faster products, coarser) or bf16 (the coupling networks; latents stay fp32).")
     ] = "fp32",
+    beta2: Annotated[
+        float, training("AdaMax's decay of the largest gradient; 0: 1 - 1/steps per epoch (released code).")
+    ] = 0.999,
     ema_decay: Annotated[
         float, training("Validate and keep a moving average of the weights, such as 0.999; 0 is off.")
     ] = 0.0,
@@ -120,7 +123,7 @@ def train(
         "memory": memory,
     }
     how = Optimisation(
-        epochs, batch_size, learning_rate, warmup_epochs, clip_gradient, seed, precision, ema_decay, compile
+        epochs, batch_size, learning_rate, warmup_epochs, clip_gradient, seed, precision, ema_decay, compile, beta2
     )
     request = Request(dataset, folds, fold, method, out, _options_of(method, options), how, window_percentile)
     train_fold(request, device_of(device, threads))

@@ -54,8 +54,9 @@ def flow_step(channels: int, dims: int, how: StepOptions) -> Sequence:
 class Glow(nn.Module):
     """x (B, channels, *shape) to one latent per level and back (Kingma & Dhariwal 2018, figure 2b).
 
-    One to three spatial axes, any number of channels; `steps` is one number or one per level. `latent_shapes` holds each latent's (channels, *spatial), first
-    level first. The last level keeps all its channels. `memory` is what the gradient keeps, see flow/memory.py.
+    One to three spatial axes, any number of channels; `steps` is one number or one per level. `latent_shapes` holds
+    each latent's (channels, *spatial), first level first. The last level keeps all its channels. `memory` is what the
+    gradient keeps, see flow/memory.py.
     Raises ConfigError if a size in `shape` is not divisible by 2^levels.
     """
 

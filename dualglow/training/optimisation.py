@@ -11,7 +11,8 @@ class Optimisation:
     """Paper §4 and appendix by default: AdaMax, linear warm-up, gradient norm clipped, every number in fp32.
 
     `ema_decay` above 0 keeps an exponential moving average of the weights, see average.py; `compile` compiles the
-    parts of the model that do the work. Raises ConfigError if a value cannot be used.
+    parts of the model that do the work. `beta2` is AdaMax's decay of the largest gradient; 0 stands for the released
+    code's 1 − 1/(steps per epoch). Raises ConfigError if a value cannot be used.
     """
 
     epochs: int = 90
@@ -23,6 +24,7 @@ class Optimisation:
     precision: str = "fp32"
     ema_decay: float = 0.0
     compile: bool = False
+    beta2: float = 0.999
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "clip_gradient"):
@@ -32,9 +34,15 @@ class Optimisation:
             raise ConfigError(f"--warmup-epochs {self.warmup_epochs}: must not be negative.")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"--ema-decay {self.ema_decay}: must be at least 0 (off) and below 1, such as 0.999.")
+        if not 0 <= self.beta2 < 1:
+            raise ConfigError(f"--beta2 {self.beta2}: must be at least 0 (1 - 1/steps per epoch) and below 1.")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"--precision {self.precision}: choose one of {', '.join(PRECISIONS)}.")
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of `step`, counted from 0 over all epochs."""
         return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_epochs * steps_per_epoch))
+
+    def betas(self, steps_per_epoch: int) -> tuple[float, float]:
+        """AdaMax's decay rates."""
+        return 0.9, self.beta2 or 1 - 1 / max(2, steps_per_epoch)

@@ -67,6 +67,7 @@ class Training(LightningModule):
         steps = int(self.trainer.num_training_batches)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.how.rate((self.epoch - 1) * steps + batch_idx, steps)
+            group["betas"] = self.how.betas(steps)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.under_way = batch, batch_idx

@@ -56,6 +56,7 @@ def predict_volume(
     mask: np.ndarray,
     age: float | None,
     sex: str | None,
+    group: str | None,
     sampling: Sampling,
     seed: int,
 ) -> dict[str, np.ndarray]:
@@ -67,8 +68,8 @@ def predict_volume(
         As `load_model` returns them.
     mri, mask
         (X, Y, Z) on the model grid of the card: T1 in [0, 1] as `pack` scales it, and the brain mask.
-    age, sex
-        Years and F or M; None or n/a if unknown.
+    age, sex, group
+        Years, F or M, and the diagnosis; None or n/a if unknown.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def predict_volume(
         raise InputError(f"the T1 has the shape {mri.shape}, the model {tuple(card['shape'])}. Resample it first.")
     device = next(iter(model.state_dict().values())).device
     image, inside = (torch.from_numpy(np.array(v, dtype=np.float32))[None, None].to(device) for v in (mri, mask))
-    covariates = torch.from_numpy(Scaling.from_card(card).covariates(age, sex))[None].to(device)
+    covariates = torch.from_numpy(Scaling.from_card(card).covariates(age, sex, group))[None].to(device)
     return volumes(model, Batch(image, torch.zeros_like(image), inside, covariates), card["window"], sampling, seed)
 
 

@@ -97,6 +97,7 @@ def test_bad_choices_are_one_line(dataset: Path, folds: Path, tmp_path: Path) ->
     for how, message in (
         ({"precision": "fp16"}, "--precision fp16: choose one of fp32, tf32, bf16"),
         ({"ema_decay": 1.0}, "--ema-decay 1.0: must be"),
+        ({"beta2": 1.0}, "--beta2 1.0: must be"),
         ({"compile": True}, "--compile: this method has no networks"),
     ):
         with pytest.raises(DualGlowError, match=message):
@@ -176,3 +177,19 @@ def test_a_compiler_that_fails_is_one_line(
     with pytest.raises(DualGlowError, match=r"--compile does not work here \(.*no C\+\+ compiler") as caught:
         train(dataset, folds, tmp_path / "a", "dualglow", FLOW, compile=True)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("beta2", "expected"), [(0.9, 0.9), (0.0, 1 - 1 / 3)])
+def test_beta2_reaches_the_optimiser(dataset: Path, folds: Path, tmp_path: Path, beta2: float, expected: float) -> None:
+    """6 training pairs in batches of 2 are 3 steps an epoch. The decay reaches each of them."""
+    seen = []
+
+    class Watched(torch.optim.Adamax):
+        def step(self, closure: object = None) -> None:
+            seen.append(self.param_groups[0]["betas"])
+            super().step(closure)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "Adamax", Watched)
+        train(dataset, folds, tmp_path / "model", "tiny", {}, epochs=1, batch_size=2, beta2=beta2)
+    assert seen == [(0.9, expected)] * 3

@@ -58,7 +58,7 @@ def test_sd_is_that_of_the_models_noise(model: Path, dataset: Path) -> None:
     mask[0] = False
     with torch.no_grad():
         network.offset += 0.3  # away from 0, where values are cut
-    sd = predict_volume(network, card, mask * 0.5, mask, 70, "F", Sampling(2000, 0.5), seed=3)["std"]
+    sd = predict_volume(network, card, mask * 0.5, mask, 70, "F", None, Sampling(2000, 0.5), seed=3)["std"]
     assert sd[mask].mean() == pytest.approx(0.05 * card["window"], rel=0.03)
     assert np.all(sd[0] == 0)
 
@@ -155,9 +155,9 @@ def test_wrong_shape_and_wild_output_are_explained(model: Path) -> None:
     network, card = load_model(model)
     ones = np.ones((8, 8, 8))
     with pytest.raises(DualGlowError, match="shape"):
-        predict_volume(network, card, ones[:4], ones[:4], None, None, Sampling(2), 1)
+        predict_volume(network, card, ones[:4], ones[:4], None, None, None, Sampling(2), 1)
     with pytest.raises(DualGlowError, match="not finite"):
-        predict_volume(network, card, ones * np.nan, ones, None, None, Sampling(2), 1)
+        predict_volume(network, card, ones * np.nan, ones, None, None, None, Sampling(2), 1)
 
 
 def test_quantiles_are_those_of_the_models_noise(model: Path) -> None:
@@ -167,13 +167,13 @@ def test_quantiles_are_those_of_the_models_noise(model: Path) -> None:
     with torch.no_grad():
         network.offset += 0.3
     sampling = Sampling(1999, 0.5, (0.95, 0.05, 0.5))
-    maps = predict_volume(network, card, mask * 0.5, mask, 70, "F", sampling, seed=3)
+    maps = predict_volume(network, card, mask * 0.5, mask, 70, "F", None, sampling, seed=3)
     assert list(maps) == ["synthetic", "std", "q05", "q50", "q95"]
     sd = 0.05 * card["window"]
     np.testing.assert_allclose((maps["q95"] - maps["q50"]).mean(), 1.645 * sd, rtol=0.03)
     np.testing.assert_allclose((maps["q50"] - maps["q05"]).mean(), 1.645 * sd, rtol=0.03)
     np.testing.assert_allclose(maps["q50"].mean(), maps["synthetic"].mean(), rtol=0.01)
-    plain = predict_volume(network, card, mask * 0.5, mask, 70, "F", Sampling(1999, 0.5), seed=3)
+    plain = predict_volume(network, card, mask * 0.5, mask, 70, "F", None, Sampling(1999, 0.5), seed=3)
     np.testing.assert_allclose(maps["std"], plain["std"], rtol=1e-5)
 
 
