@@ -90,7 +90,10 @@ def model_options(wildcards):
 
 
 def flags(options):
-    """Configuration keys as command-line options: {prior_weight: 0.001} becomes --prior-weight 0.001."""
+    """Configuration keys as command-line options: {prior_weight: 0.001} becomes --prior-weight 0.001.
+
+    A list becomes its items with commas between them, or `none`.
+    """
     return " ".join(
         flag(f"--{name.replace('_', '-')}", value) for name, value in options.items()
     )
@@ -100,7 +103,7 @@ def flag(name, value):
     if isinstance(value, bool):
         return name if value else name.replace("--", "--no-", 1)
     if isinstance(value, list):
-        return f"{name} {','.join(map(str, value))}"
+        return f"{name} {','.join(map(str, value)) or 'none'}"
     return f"{name} {value}"
 
 
