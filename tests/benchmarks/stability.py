@@ -118,7 +118,7 @@ def _row(case: Case, options: argparse.Namespace) -> Row:
     return {"network": case.network, "seed": case.seed, **done, "there and back": there_and_back, "stopped": stopped}
 
 
-CURVE = ("PET bits, training", "PET bits, validation", "MAE, validation (SUVR)", "steepest gradient")
+CURVE = ("PET bits, training", "PET bits, validation", "MAE, validation (SUVR)", "gradient norm (highest epoch mean)")
 
 
 def _of_curve(curve: pd.DataFrame) -> dict[str, object]:
