@@ -22,7 +22,10 @@ SMALL = {
     "split": {"folds": 2, "validation": 0.3},
     "preprocess": {"preset": "fast"},
     "training": {"epochs": 2, "threads": 1},
-    "models": {"dualglow": {"levels": 2, "steps": 1, "hidden": 8, "spatial_prior": True, "memory": "plain"}},
+    "models": {
+        "dualglow": {"levels": 2, "steps": [1, 2], "hidden": 8, "spatial_prior": True, "memory": "invert"},
+        "dualglow-conditional": {"levels": 2, "steps": 1, "hidden": 8, "covariates": ["age", "group"]},
+    },
     "synthesis": {"samples": 2},
     "evaluation": {"atlas": "aal2"},
 }
@@ -84,7 +87,7 @@ def test_everything_is_there_and_whole(twin: dict) -> None:
 
 def test_every_method_is_measured_on_every_person_once(twin: dict) -> None:
     pairs = pd.read_csv(results(twin) / "cohort" / "pairs.tsv", sep="\t")
-    for method in ("dualglow", "mean", "linear"):
+    for method in ("dualglow", "dualglow-conditional", "mean", "linear"):
         rows = pd.concat(pd.read_csv(path, sep="\t") for path in (results(twin) / "metrics" / method).glob("*.tsv"))
         assert sorted(rows["pair_id"]) == sorted(pairs["pair_id"])
 
