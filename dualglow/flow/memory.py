@@ -31,7 +31,9 @@ def _plain(layers: Sequence, x: Tensor) -> tuple[Tensor, Tensor]:
 def _checkpoint(layers: Sequence, x: Tensor) -> tuple[Tensor, Tensor]:
     ladj = x.new_zeros(len(x))
     for layer in layers.chain():
-        x, change = cast(tuple[Tensor, Tensor], checkpoint(layer, x, use_reentrant=False))
+        # The layers draw nothing at random, so there is no random state to keep.
+        kept = checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False)
+        x, change = cast(tuple[Tensor, Tensor], kept)
         ladj = ladj + change
     return x, ladj
 
