@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import nibabel as nib
@@ -114,6 +115,15 @@ def test_planted_scans_are_excluded_for_their_reason_and_no_other(twin: dict) ->
     assert dict(zip(found["scan_id"], found["reason"], strict=True)) == dict(
         zip(truth["scan_id"], truth["reason"], strict=True)
     )
+
+
+def test_the_report_holds_every_kind_of_result(twin: dict) -> None:
+    with zipfile.ZipFile(results(twin) / "report.zip") as report:
+        names = [Path(name).name for name in report.namelist()]
+    assert names.count("training.png") == 2 * 4  # folds × methods
+    assert sum(name.endswith("qc_pet.png") for name in names) == 6
+    for name in ("cohort.png", "cohort_days.png", "table1.tsv", "figure4.png", "figure5.png", "figure7.png"):
+        assert name in names
 
 
 def test_the_report_names_nobody(twin: dict) -> None:

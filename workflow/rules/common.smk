@@ -92,10 +92,12 @@ def model_options(wildcards):
 def flags(options):
     """Configuration keys as command-line options: {prior_weight: 0.001} becomes --prior-weight 0.001.
 
-    A list becomes its items with commas between them, or `none`.
+    A list becomes its items with commas between them, or `none`. In the order of the alphabet: the order of the keys in a
+    configuration file is not a reason to run anything again.
     """
     return " ".join(
-        flag(f"--{name.replace('_', '-')}", value) for name, value in options.items()
+        flag(f"--{name.replace('_', '-')}", value)
+        for name, value in sorted(options.items())
     )
 
 
