@@ -42,7 +42,7 @@ def test_uncertainty_is_measured_on_demand(settings: dict, snakemake: Snakemake)
     assert planned["figure_likelihood"] == 1
     result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "surprise", "fold_0")
     assert jobs(result)["map_surprise"] == 4 * 10
-    assert "--samples 32 --temperature 1.0 --floor 0.02 --atlas aal --seed 1" in result.stdout
+    assert "--floor 0.02 --samples 32 --temperature 1.0 --atlas aal --seed 1" in result.stdout
     assert "--quantiles 0.05,0.95 --samples 19 --temperature 0.7 --seed 1" in result.stdout
 
 
@@ -101,8 +101,8 @@ def test_options_of_the_cohort_reach_the_commands(settings: dict, snakemake: Sna
     }
     result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "cohort")
     assert result.returncode == 0, result.stdout
-    said = f"--source auto --pet-level coregavg --t1-level auto --strict --no-allow-unlisted '--adnimerge={merge}'"
-    assert f"{said} --qc={qc[0]} --qc={qc[1]} --out" in result.stdout
+    said = "--no-allow-unlisted --pet-level coregavg --source auto --strict --t1-level auto"
+    assert f"{said} '--adnimerge={merge}' --qc={qc[0]} --qc={qc[1]} --out" in result.stdout
     assert f"--overrides={overrides} --out" in result.stdout
 
 
