@@ -18,12 +18,11 @@ class Mixing(Invertible):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(x.device.type, enabled=False):
-            z = self.matrix() @ x.flatten(2)
-            return z.reshape(x.shape), (self.log_determinant() * x[0, 0].numel()).to(x).expand(len(x))
+            return _mixed(self.matrix(), x), (self.log_determinant() * x[0, 0].numel()).to(x).expand(len(x))
 
     def inverse(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
-            return (self.inverse_matrix() @ z.flatten(2)).reshape(z.shape)
+            return _mixed(self.inverse_matrix(), z)
 
     @abstractmethod
     def matrix(self) -> Tensor:
@@ -96,6 +95,11 @@ MIXINGS: dict[str, type[InvertibleConvolution | FullConvolution]] = {
     "lu": InvertibleConvolution,
     "full": FullConvolution,
 }
+
+
+def _mixed(matrix: Tensor, x: Tensor) -> Tensor:
+    """The matrix times every voxel's channels. Not `@`, which would transpose x and leave z with its channels last."""
+    return torch.bmm(matrix.expand(len(x), -1, -1), x.flatten(2)).reshape(x.shape)
 
 
 def _random_rotation(channels: int) -> Tensor:
