@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 import dualglow
+from dualglow.cohort.scan import GROUPS
 from dualglow.errors import InputError
 from dualglow.figures.applied import Slices, applied_montage
 from dualglow.figures.style import save_picture
 from dualglow.files import write_json
 from dualglow.models import Synthesiser
 from dualglow.models.dualglow import DualGlow
-from dualglow.models.interface import GROUPS
 from dualglow.preprocess.ants import workspace
 from dualglow.preprocess.grid import MODEL_GRID
 from dualglow.preprocess.images import load_3d, save

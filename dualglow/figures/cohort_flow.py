@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
+from dualglow.cohort.scan import GROUPS
 from dualglow.figures.style import BLUE, GREEN, ORANGE, SKY, VERMILION, paper_style, titled
 
 FLOW_COLUMNS = ["stage", "modality", "what", "count"]
 ALL = "all"
 SHOWN_REASONS = 9  # at a box's side; the rest is summed up
-GROUPS = ("CN", "SMC", "EMCI", "MCI", "LMCI", "AD")
 
 # What a reason code means, in the words of a paper.
 MEANINGS = {

@@ -2,9 +2,8 @@
 
 import pandas as pd
 
+from dualglow.cohort.scan import GROUPS
 from dualglow.figures.tables import Table, mean_sd
-
-GROUPS = ("CN", "SMC", "EMCI", "MCI", "LMCI", "AD")
 
 
 def demographics(pairs: pd.DataFrame, simulated: bool) -> Table:

@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-GROUPS = ("CN", "SMC", "EMCI", "MCI", "LMCI", "AD")
+from dualglow.cohort.scan import GROUPS
 
 COVARIATE_COLUMNS = {"age": slice(0, 1), "sex": slice(1, 2), "group": slice(2, 2 + len(GROUPS))}
 """Where Batch.covariates holds what: age (z-score over the training people), sex (F −1, M 1), diagnosis (one-hot)."""
