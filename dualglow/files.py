@@ -12,6 +12,10 @@ import pandas as pd
 
 from dualglow.errors import InputError
 
+INSIDE = "!/"
+"""Separates what lies on disk from what is inside it: `some.zip!/ADNI/…/x.nii`, or `folder!/I123`, the DICOM slices of
+image I123 in that folder."""
+
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from dualglow.cohort.scan import INSIDE
 from dualglow.errors import InputError
+from dualglow.files import INSIDE
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dualglow.errors import InputError
-from dualglow.files import read_table
+from dualglow.files import INSIDE, read_table
 
 GROUPS = ("CN", "SMC", "EMCI", "MCI", "LMCI", "AD")
 MRI, PET, OTHER = "MRI", "PET", "other"
@@ -74,11 +74,6 @@ class Pair:
     t1_paths: tuple[str, ...]
     pet_paths: tuple[str, ...]
     warnings: str = ""  # of both scans, and of the pair
-
-
-INSIDE = "!/"
-"""Separates what lies on disk from what is inside it: `some.zip!/ADNI/…/x.nii`, or `folder!/I123`, the DICOM slices of
-image I123 in that folder."""
 
 
 def on_disk(path: str) -> str:

@@ -15,8 +15,9 @@ from dualglow.cohort.bids import months
 from dualglow.cohort.disk import Disk, found_at
 from dualglow.cohort.geometry import judged
 from dualglow.cohort.headers import image_facts
-from dualglow.cohort.scan import INSIDE, MRI, PET, Scan, on_disk, parse_age, parse_date, parse_group, parse_sex
+from dualglow.cohort.scan import MRI, PET, Scan, on_disk, parse_age, parse_date, parse_group, parse_sex
 from dualglow.errors import InputError
+from dualglow.files import INSIDE
 
 Row = dict[str, str]
 IMAGES = {"t1": MRI, "pet": PET}

@@ -11,8 +11,9 @@ from pathlib import Path
 from dualglow.cohort.cache import Cache
 from dualglow.cohort.collection import image_id
 from dualglow.cohort.disk import DAMAGE, Disk, Found
-from dualglow.cohort.scan import INSIDE, MRI, PET
+from dualglow.cohort.scan import MRI, PET
 from dualglow.errors import InputError
+from dualglow.files import INSIDE
 
 FILE_NAME = re.compile(
     r"ADNI_(?P<subject>\d{3}_S_\d{4,5})_(?P<modality>MR|PT)_(?P<description>.+?)_(?:br_raw|Br)_(?P<stamp>\d{17})"

@@ -21,8 +21,8 @@ from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
 from dualglow.errors import InputError
+from dualglow.files import INSIDE
 
-INSIDE = "!/"
 _ZIP_DAMAGE = (OSError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 _SCALE_TOLERANCE = 1e-3
 
