@@ -26,6 +26,12 @@ ENGINES = ("auto", "native", "wheel")
 _CRASHED = re.compile(r"code (?:-11|139|-6|134)\b|Segmentation fault|Aborted")
 
 _own_folders: dict[str, Path] = {}
+_in_use: list[str] = []  # the engine that this process chose last
+
+
+def engine_in_use() -> str:
+    """Give the engine that `use_engine` chose last in this process; chooses by `auto` if it was not called."""
+    return _in_use[-1] if _in_use else use_engine("auto")
 
 
 def use_engine(engine: str) -> str:
@@ -42,6 +48,11 @@ def use_engine(engine: str) -> str:
         raise ConfigError(f"engine {engine!r} is unknown: expected one of {', '.join(ENGINES)}.")
     os.environ["NIPYPE_NO_ET"] = "1"
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+    _in_use[:] = [_found_engine(engine)]
+    return _in_use[-1]
+
+
+def _found_engine(engine: str) -> str:
     if engine != "wheel" and _native_present():
         return "native"
     if engine == "native":
@@ -104,8 +115,7 @@ def run_node(name: str, interface: Any, folder: Path) -> Any:  # noqa: ANN401 - 
     """
     import logging
 
-    if "NIPYPE_NO_ET" not in os.environ:
-        use_engine("auto")
+    engine_in_use()
     from nipype import Node
 
     for logger in ("nipype.workflow", "nipype.interface", "nipype.utils"):

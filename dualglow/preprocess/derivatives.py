@@ -5,7 +5,7 @@ from pathlib import Path
 from dualglow.files import write_json
 
 # BIDS order of the entities that DualGlow uses between subject, session and suffix.
-_ORDER = ("space", "res", "from", "to", "label", "desc")
+_ORDER = ("space", "res", "from", "to", "mode", "label", "desc")
 
 
 def derivative(
@@ -14,9 +14,11 @@ def derivative(
     """Give the path of a derivative, e.g. `<root>/sub-X/ses-Y/anat/sub-X_ses-Y_desc-brain_mask.nii.gz`.
 
     `pair_id` is `sub-<label>_ses-<label>` (Snakemake wildcards pass through); `datatype` is anat, pet or figures. The
-    entity `from`, a Python keyword, is given as `from_`.
+    entity `from`, a Python keyword, is given as `from_`; a transform (suffix xfm) is one of images: `mode-image`.
     """
     known = {name.rstrip("_"): value for name, value in entities.items()}
+    if suffix == "xfm":
+        known["mode"] = "image"
     unknown = sorted(set(known) - set(_ORDER))
     if unknown:
         raise ValueError(f"unknown entities {unknown}; expected {_ORDER}")

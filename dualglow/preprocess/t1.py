@@ -65,9 +65,9 @@ def _layout(t1: Path, workdir: Path) -> PreparedT1:
         source=t1,
         converted=named("desc-converted_T1w"),
         normalised=Normalised(
-            affine=workdir / "from-T1w_to-MNI152_desc-affine_xfm.mat",
-            warp=named("from-T1w_to-MNI152_desc-warp_xfm"),
-            inverse_warp=named("from-MNI152_to-T1w_desc-warp_xfm"),
+            affine=workdir / "from-T1w_to-MNI152_mode-image_desc-affine_xfm.mat",
+            warp=named("from-T1w_to-MNI152_mode-image_desc-warp_xfm"),
+            inverse_warp=named("from-MNI152_to-T1w_mode-image_desc-warp_xfm"),
             biascorrected=named("desc-biascorrected_T1w"),
         ),
         segmented=Segmented(

@@ -45,7 +45,7 @@ def test_names() -> None:
         f"{folder}_space-MNI152_res-model_desc-brain_mask.nii.gz"
     )
     assert str(derivative("d", pair, "anat", "xfm", ".mat", from_="T1w", to="MNI152", desc="affine")) == (
-        f"{folder}_from-T1w_to-MNI152_desc-affine_xfm.mat"
+        f"{folder}_from-T1w_to-MNI152_mode-image_desc-affine_xfm.mat"
     )
     assert "sub-{sub}/ses-{ses}/pet/sub-{sub}_ses-{ses}_desc-mean_pet" in str(
         derivative("d", "sub-{sub}_ses-{ses}", "pet", "pet", desc="mean")

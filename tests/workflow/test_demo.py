@@ -140,7 +140,7 @@ def test_pets_are_coregistered(twin: dict) -> None:
 
 def rigid_error(settings: dict, pair_id: str, subject: str) -> float:
     folder = results(settings) / "derivatives" / pair_id.replace("_", "/")
-    estimated = read_affine(folder / "pet" / f"{pair_id}_from-pet_to-T1w_xfm.mat")
+    estimated = read_affine(folder / "pet" / f"{pair_id}_from-pet_to-T1w_mode-image_xfm.mat")
     pose = json.loads((Path(settings["cohort"]["root"]) / "truth" / subject / "pose.json").read_text())
     # An average of frames shows the head where it was on average.
     frames = [np.array(frame) for frame in pose["motion"]] or [np.eye(4)]

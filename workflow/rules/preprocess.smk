@@ -189,7 +189,7 @@ rule qc:
             caption="../report/qc.rst",
             labels=pair_labels,
         ),
-        metrics=derivative("pet", "pet", ".json", desc="qc"),
+        metrics=derivative("pet", "qc", ".json", desc="pair"),
     log:
         f"<logs>/qc/{PAIR}.log",
     benchmark:
