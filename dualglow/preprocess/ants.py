@@ -157,3 +157,14 @@ def read_affine(path: Path) -> np.ndarray:
     lps[:3, 3] = translation + centre - matrix @ centre
     flip = np.diag([-1.0, -1.0, 1.0, 1.0])
     return flip @ lps @ flip
+
+
+def write_affine(matrix: np.ndarray, path: Path) -> Path:
+    """Write a 4x4 matrix (RAS+ mm, fixed point → moving point) as an ITK affine (.mat) with its centre at the origin."""
+    from scipy.io import savemat
+
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    lps = flip @ matrix @ flip
+    parameters = np.concatenate([lps[:3, :3].ravel(), lps[:3, 3]])[:, None]
+    savemat(path, {"AffineTransform_double_3_3": parameters, "fixed": np.zeros((3, 1))}, format="4")
+    return path

@@ -33,18 +33,22 @@ def register_linear(
     seed: int,
     folder: Path,
     fixed_masks: Sequence[Path | None] = (),
+    initial: Path | None = None,
 ) -> Path:
-    """Linear registration by Mattes mutual information (32 bins), started at the centres of mass.
+    """Linear registration by Mattes mutual information (32 bins), started at `initial` or at the centres of mass.
 
     `kinds` follow one another, each with all `levels` and with its own mask in the fixed image (or none at all).
     Gives the .mat, fixed point → moving point: the transform that resamples `moving` onto `fixed`.
     """
     n = len(kinds)
+    start: dict[str, Any] = (
+        {"initial_moving_transform": [str(initial)]} if initial else {"initial_moving_transform_com": 1}
+    )
     outputs = run_node(
         f"register_{kinds[-1].lower()}",
         _registration(
             fixed, moving, kinds, levels, seed, fixed_masks,
-            initial_moving_transform_com=1,
+            **start,
             metric=["Mattes"] * n,
             radius_or_number_of_bins=[32] * n,
             sampling_strategy=["Regular"] * n,
