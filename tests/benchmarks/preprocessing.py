@@ -1,7 +1,7 @@
 """Preprocessing against truth: simulated subjects with their PETs, and Colin27's head moved by a known map.
 
-Printed beside what SPM12 (r7771, its defaults, under Octave) reached earlier on like constructions: not the same images.
-Colin27 is read from Debian's mricron-data.
+Printed beside what SPM12 (r7771, its defaults, under Octave) reached earlier on like constructions: not the same
+images. Colin27 is read from Debian's mricron-data.
 """
 
 import argparse
@@ -45,9 +45,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--subjects", type=int, default=3, help="simulated subjects")
     parser.add_argument("--voxel", type=float, default=1.0, help="mm, of the simulated T1s (PETs: 2 mm)")
     parser.add_argument("--seed", type=int, default=11, help="of the simulated subjects")
-    parser.add_argument(
-        "--moves", type=int, nargs="*", default=HELD_OUT, help="seeds of Colin27's moves; none: left out"
-    )
+    parser.add_argument("--moves", type=int, nargs="*", default=HELD_OUT, help="seeds of Colin27's moves")
     parser.add_argument("--parallel", action="store_true", help="also run two subjects at a time")
     parser.add_argument("--out", type=Path, help="write the tables to this file as well")
     return parser
@@ -73,7 +71,8 @@ def _parts(options: argparse.Namespace, scratch: Path) -> Iterable[str]:
         chains = run([subject for subject, _ in colin], options.preset, options.engine)
         rows = [{"preset": f"{options.preset}, move {seed}", **measure_colin(chains[0], chain, map_)}
                 for seed, chain, (_, map_) in zip(options.moves, chains[1:], colin[1:], strict=True)]  # fmt: skip
-        yield f"Colin27 and the same head moved, through MNI152 and through the truth\n\n{transposed([*rows, SPM12_COLIN])}"
+        title = "Colin27 and the same head moved, through MNI152 and through the truth"
+        yield f"{title}\n\n{transposed([*rows, SPM12_COLIN])}"
     if done:
         yield f"Cost of a simulated subject, T1 and PET, one thread (SPM12: {SPM12_COST})\n\n{transposed(_costs(done))}"
     if options.parallel and len(done) > 1:

@@ -21,7 +21,7 @@ _SMALLEST_REGION = 50  # voxels of 1.5 mm
 
 @dataclass(frozen=True)
 class MniToT1:
-    """The map of MNI152 points to T1 points that `normalise` found: displacement (x, y, z, 3) in RAS mm, then affine."""
+    """The map of MNI152 points to T1 points that `normalise` found: displacement (x, y, z, 3), RAS mm, then affine."""
 
     displacement: NDArray[np.float64]
     grid: Nifti1Image

@@ -1,4 +1,4 @@
-"""What the preprocessing benchmark is held against: a head moved by a known map, and simulated subjects with their PETs."""
+"""A head moved by a known map, what the preprocessing benchmark holds the chain against."""
 
 from dataclasses import dataclass
 
