@@ -1,6 +1,5 @@
 """Derivatives' names, packing them, and opening the dataset."""
 
-import json
 from pathlib import Path
 
 import nibabel as nib
@@ -69,8 +68,6 @@ def test_round_trip(derivatives: Path, tmp_path: Path) -> None:
     assert dataset.volumes[:, 0].min() == 0
     assert dataset.volumes[:, 0].max() == 1
     assert (dataset.volumes[:, :, ~mask] == 0).all()
-    description = json.loads((derivatives / "dataset_description.json").read_text())
-    assert description["DatasetType"] == "derivative"
     with pytest.raises(InputError, match="sub-nobody"):
         dataset.rows(["sub-nobody"])
 

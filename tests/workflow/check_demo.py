@@ -1,10 +1,12 @@
-"""After `make demo`: is every PET within 1.5 mm (mean over the brain) of the simulated place, and is nobody named?"""
+"""After `make demo`: is every PET within 1.5 mm (mean over the brain) of the simulated place, is nobody named, are the
+derivatives valid BIDS?"""
 
 import sys
 from pathlib import Path
 
 import pandas as pd
 
+from tests.bids_issues import bids_issues
 from tests.workflow.conftest import names_in
 from tests.workflow.test_demo import rigid_error
 
@@ -17,4 +19,6 @@ worst = f"largest {errors.max():.2f} ({errors.idxmax()})"
 print(f"PET to T1 error over the brain, mm: median {errors.median():.2f}, {worst}")
 named = names_in(Path("results/demo/report.zip"), pairs)
 print(f"real names in the report: {len(named)}")
-sys.exit(int(errors.max() >= LIMIT_MM or bool(named)))
+invalid = [issue for issue in bids_issues(Path("results/demo/derivatives")) if issue[1] == "error"]
+print(f"errors of the BIDS validator: {len(invalid)}", *invalid[:5])
+sys.exit(int(errors.max() >= LIMIT_MM or bool(named) or bool(invalid)))

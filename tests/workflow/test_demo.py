@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from dualglow.preprocess.ants import read_affine
+from tests.bids_issues import bids_issues
 from tests.workflow.conftest import ROOT, names_in, run_snakemake, snakemake_command
 
 pytestmark = pytest.mark.slow
@@ -107,6 +108,13 @@ def test_figure_options_do_not_retrain(twin: dict) -> None:
     rules = planned({**twin, "figures": {"method": "mean"}})
     assert "figure5" in rules
     assert not rules & {"train", "synthesise", "evaluate", "table1"}
+
+
+def test_the_derivatives_are_valid_bids(twin: dict) -> None:
+    """By the official validator: no error; the only warning is that nobody is named as author."""
+    found = bids_issues(results(twin) / "derivatives")
+    assert {code for code, severity, _ in found if severity == "error"} == set(), found
+    assert {code for code, _, _ in found} <= {"TOO_FEW_AUTHORS"}, found
 
 
 def test_planted_scans_are_excluded_for_their_reason_and_no_other(twin: dict) -> None:

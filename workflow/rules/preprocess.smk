@@ -53,6 +53,7 @@ rule normalise:
         ),
         warp=derivative("anat", "xfm", from_="T1w", to="MNI152", desc="warp"),
         inverse_warp=derivative("anat", "xfm", from_="MNI152", to="T1w", desc="warp"),
+        metrics=derivative("anat", "qc", ".json", desc="normalisation"),
     log:
         f"<logs>/normalise/{PAIR}.log",
     benchmark:
@@ -66,7 +67,7 @@ rule normalise:
         seed=SEED,
     shell:
         "dualglow normalise --t1 {input.t1} --biascorrected {output.biascorrected} --affine {output.affine} "
-        "--warp {output.warp} --inverse-warp {output.inverse_warp} "
+        "--warp {output.warp} --inverse-warp {output.inverse_warp} --metrics {output.metrics} "
         "--preset {params.preset} --engine {params.engine} --seed {params.seed} &> {log}"
 
 
@@ -207,18 +208,26 @@ rule qc:
 
 
 rule pack:
-    """All pairs on the model grid as one array."""
+    """All usable pairs on the model grid as one array, and why the others are not in it."""
     input:
         pairs="<results>/cohort/pairs.tsv",
         t1=for_every_pair("anat", "T1w", desc="brain", **MODEL_GRID),
         mask=for_every_pair("anat", "mask", desc="brain", **MODEL_GRID),
         pet=for_every_pair("pet", "pet", desc="suvr", **MODEL_GRID),
         suvr_qc=for_every_pair("pet", "qc", ".json", desc="suvr"),
+        quality=for_every_pair("pet", "qc", ".json", desc="pair"),
+        exclude=config["preprocess"]["exclude"] or [],
     output:
         volumes="<results>/dataset/volumes.npy",
         masks="<results>/dataset/masks.npy",
         pairs="<results>/dataset/pairs.tsv",
         grid="<results>/dataset/grid.json",
+        exclusions=report(
+            "<results>/dataset/exclusions.tsv",
+            category="2 Preprocessing",
+            caption="../report/left_out.rst",
+            labels={"pairs": "left out"},
+        ),
     log:
         "<logs>/pack.log",
     resources:
@@ -229,13 +238,42 @@ rule pack:
         out=subpath(output.volumes, parent=True),
         reference=config["preprocess"]["reference"],
         simulated="--simulated" if config["cohort"]["simulated"] else "",
+        exclude=lambda wildcards, input: [
+            f"--exclude={path}" for path in [input.exclude] if path
+        ],
     shell:
         "dualglow pack --pairs {input.pairs} --derivatives {params.derivatives} --reference {params.reference} "
-        "{params.simulated} --out {params.out} &> {log}"
+        "{params.simulated} {params.exclude:q} --out {params.out} &> {log}"
+
+
+rule describe:
+    """What BIDS wants to know of the derivatives: a JSON beside every image, the dataset's description, a README."""
+    input:
+        pairs="<results>/cohort/pairs.tsv",
+        qc=for_every_pair("pet", "qc", ".json", desc="pair"),
+    output:
+        "<results>/derivatives/dataset_description.json",
+    log:
+        "<logs>/describe.log",
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        derivatives=subpath(output[0], parent=True),
+        root=config["cohort"]["root"],
+        simulated="--simulated" if config["cohort"]["simulated"] else "",
+    shell:
+        "dualglow describe --pairs {input.pairs} --derivatives {params.derivatives} --root {params.root:q} "
+        "{params.simulated} &> {log}"
 
 
 rule preprocess:
-    """Target: every pair in T1 space, MNI152 and on the model grid, with its QC picture."""
+    """Target: every pair in T1 space, MNI152 and on the model grid, with its QC picture.
+
+    Of the pairs that a person excluded, the pictures that there are.
+    """
     input:
         rules.pack.output,
+        rules.describe.output,
         for_every_pair("figures", "pet", ".png", desc="qc"),
+        of_excluded_pairs("figures", "pet", ".png", desc="qc"),
