@@ -151,12 +151,10 @@ def figure_7(
 
 
 def _metrics(first: list[Path], more: list[Path] | None) -> "pd.DataFrame":
-    import pandas as pd
-
-    from dualglow.files import read_table
+    from dualglow.files import read_tables
 
     needed = ["method", "fold", "pair_id", "subject", "group", "mae_mask", "data_range", "split_hash", "simulated"]
-    return pd.concat([read_table(path, needed) for path in [*first, *(more or [])]], ignore_index=True)
+    return read_tables([*first, *(more or [])], needed)
 
 
 def _finish(table: "Table", out: Path | None) -> None:

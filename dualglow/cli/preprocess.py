@@ -1,4 +1,4 @@
-"""Verbs from scanner space to the model grid: convert, normalise, segment, coregister, resample, qc, pack."""
+"""Verbs from scanner space to the model grid: convert, normalise, segment, coregister, resample, pack."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -47,15 +47,20 @@ def normalise(
     warp: Annotated[Path, typer.Option(help="Output: warp that carries the T1 to MNI152 (.nii.gz, mm).")],
     inverse_warp: Annotated[Path, typer.Option(help="Output: warp that carries MNI152 to the T1 (.nii.gz, mm).")],
     biascorrected: Annotated[Path, typer.Option(help="Output: bias-corrected T1, cropped to the head.")],
+    metrics: Annotated[
+        Path, typer.Option(help="Output: JSON with all attempts, whether the result is usable, why not.")
+    ],
     preset: PresetOption = "default",
     seed: Seed = 1,
     engine: EngineOption = "auto",
 ) -> None:
     """Register a T1 to MNI152: affine, N4 bias correction, SyN warp.
 
-    Inputs: converted T1. Outputs: affine, warp, inverse warp (ANTs), bias-corrected T1. Units: mm.
+    A registration that fails by its own numbers is tried again from other starts; if all fail, the metrics say so.
+
+    Inputs: converted T1. Outputs: affine, warp, inverse warp (ANTs), bias-corrected T1, metrics. Units: mm.
     Example: `dualglow normalise --t1 t1.nii.gz --affine a.mat --warp w.nii.gz --inverse-warp i.nii.gz
-    --biascorrected n4.nii.gz`
+    --biascorrected n4.nii.gz --metrics normalisation.json`
     """
     from dualglow.preprocess.ants import use_engine
     from dualglow.preprocess.normalise import Normalised
@@ -63,7 +68,7 @@ def normalise(
     from dualglow.preprocess.presets import preset_named
 
     use_engine(engine)
-    run(t1, Normalised(affine, warp, inverse_warp, biascorrected), preset_named(preset), seed)
+    run(t1, Normalised(affine, warp, inverse_warp, biascorrected, metrics), preset_named(preset), seed)
 
 
 @app.command()
@@ -165,46 +170,20 @@ def pack(
     out: Annotated[Path, typer.Option(help="Output: folder of the dataset.")],
     reference: ReferenceOption = "pons",
     simulated: Annotated[bool, typer.Option("--simulated", help="Mark the dataset as a simulated cohort.")] = False,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Table of pairs to leave out, made by hand: pair_id, reason.")
+    ] = None,
 ) -> None:
-    """Put all pairs on the model grid into one array.
+    """Put all usable pairs on the model grid into one array.
+
+    Left out are pairs whose quality control says that preprocessing failed, and those of --exclude, whose derivatives
+    need not be there.
 
     Inputs: pairs.tsv and the derivatives of every pair. Outputs: volumes.npy (n, 2, 64, 96, 64) float32, masks.npy,
-    pairs.tsv, grid.json. Units: T1 in [0, 1] (0.1 to 99.9 % in the brain mask), PET in SUVR.
+    pairs.tsv, exclusions.tsv (pair_id, reason, detail), grid.json. Units: T1 in [0, 1] (0.1 to 99.9 % in the brain
+    mask), PET in SUVR.
     Example: `dualglow pack --pairs pairs.tsv --derivatives derivatives --out dataset`
     """
     from dualglow.preprocess.pack import pack as run
 
-    run(pairs, derivatives, out, reference, simulated)
-
-
-@app.command()
-def qc(
-    pair: Annotated[str, typer.Option(help="pair_id.")],
-    t1: Annotated[Path, typer.Option(help="Bias-corrected T1.")],
-    gm: Annotated[Path, typer.Option(help="Grey matter in T1 space.")],
-    wm: Annotated[Path, typer.Option(help="White matter in T1 space.")],
-    mask: Annotated[Path, typer.Option(help="Brain mask in T1 space.")],
-    t1_pet: Annotated[Path, typer.Option(help="PET in T1 space, SUVR.")],
-    mni_t1: Annotated[Path, typer.Option(help="T1, MNI152 1.5 mm.")],
-    mni_mask: Annotated[Path, typer.Option(help="Brain mask, MNI152 1.5 mm.")],
-    mni_pet: Annotated[Path, typer.Option(help="PET, MNI152 1.5 mm, SUVR.")],
-    warp: Annotated[Path, typer.Option(help="Warp of normalise.")],
-    coregistration: Annotated[Path, typer.Option(help="JSON of coregister.")],
-    suvr_qc: Annotated[Path, typer.Option(help="JSON of resample.")],
-    picture: Annotated[Path, typer.Option(help="Output: PNG, 1560 pixels wide.")],
-    metrics: Annotated[Path, typer.Option(help="Output: JSON with all numbers and flags.")],
-    pseudonyms: Annotated[
-        Path | None, typer.Option(help="Table of `dualglow pseudonyms`: head the picture by the pair's pseudonym.")
-    ] = None,
-) -> None:
-    """Measure one pair's preprocessing, flag what is unusual and draw it.
-
-    Inputs: the derivatives of a pair. Outputs: a picture with four rows; numbers. Units: ml, mm, degrees, SUVR.
-    Example: see `workflow/rules/preprocess.smk`.
-    """
-    from dualglow.cohort.pseudonyms import pseudonym_of
-    from dualglow.preprocess.qc import QcInputs, quality
-
-    label = pseudonym_of(pair, pseudonyms) if pseudonyms else pair
-    inputs = QcInputs(t1, gm, wm, mask, t1_pet, mni_t1, mni_mask, mni_pet, warp, coregistration, suvr_qc)
-    quality(inputs, pair, picture, metrics, label)
+    run(pairs, derivatives, out, reference, simulated, exclude)

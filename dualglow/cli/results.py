@@ -34,14 +34,14 @@ def evaluate(
     Example: `dualglow evaluate --dataset results/dataset --synthesis results/synthesis/dualglow/fold-0
     --folds results/cohort/folds.tsv --fold 0 --method dualglow --out results/metrics/dualglow/fold-0.tsv`
     """
-    from dualglow.cohort.splits import split_hash
-    from dualglow.evaluation.heldout import held_out, read_folds, synthesis_files
+    from dualglow.cohort.splits import read_folds, split_hash
+    from dualglow.evaluation.heldout import held_out, synthesis_files
     from dualglow.evaluation.image_metrics import fold_metrics
     from dualglow.files import write_table
     from dualglow.preprocess.pack import Dataset
 
     data = Dataset.load(dataset)
-    table = read_folds(folds, data.pairs)
+    table = read_folds(folds, data.pairs, data.left_out)
     files = synthesis_files(synthesis, held_out(table, fold))
     metrics = fold_metrics(data, files, data_range)
     metrics.insert(0, "method", method)
@@ -73,16 +73,17 @@ def classify(
     --synthesis results/synthesis --methods dualglow --methods mean --atlas aal2 --out results/metrics/diagnosis.tsv`
     """
     from dualglow.atlases import atlas as find_atlas
-    from dualglow.cohort.splits import split_hash
+    from dualglow.cohort.splits import read_folds, split_hash
     from dualglow.evaluation import classification as svm
     from dualglow.evaluation import heldout, rois
     from dualglow.files import write_table
     from dualglow.preprocess.pack import Dataset
 
     data = Dataset.load(dataset)
-    table = heldout.read_folds(folds, data.pairs)
-    used = heldout.synthesised_folds(table, synthesis, methods)
-    tests = {fold: heldout.held_out(table, fold) for fold in used}
+    table = read_folds(folds, data.pairs, data.left_out)
+    found = {fold: heldout.held_out(table, fold) for fold in heldout.synthesised_folds(table, synthesis, methods)}
+    tests = {fold: held for fold, held in found.items() if held}
+    used = list(tests)
     people = sorted(set().union(*tests.values()))
     regions = rois.regions_on(find_atlas(atlas), data.grid)
     measured = {name: rois.dataset_rois(data, regions, people, name) for name in (rois.REAL, rois.MRI)}

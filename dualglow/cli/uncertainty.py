@@ -118,13 +118,11 @@ def figure_likelihood(
 
     Example: `dualglow figure likelihood --likelihood results/likelihood/*/fold-*.tsv --out results/figures/likelihood`
     """
-    import pandas as pd
-
     from dualglow.figures.likelihood import COLUMNS, bits_by_group, drawn
     from dualglow.figures.style import save_figure
-    from dualglow.files import read_table
+    from dualglow.files import read_tables
 
-    table = pd.concat([read_table(path, COLUMNS) for path in [*tables, *(more or [])]], ignore_index=True)
+    table = read_tables([*tables, *(more or [])], COLUMNS)
     save_figure(bits_by_group(table), drawn(table), out)
 
 

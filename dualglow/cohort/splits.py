@@ -2,12 +2,15 @@
 
 import hashlib
 import logging
+from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from dualglow.cohort.scan import GROUPS, person
 from dualglow.errors import ConfigError, InputError
+from dualglow.files import read_table
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +67,22 @@ def make_folds(pairs: pd.DataFrame, scheme: str, folds: int, validation: float, 
     return pd.concat(parts, ignore_index=True)
 
 
-def validate_folds(folds: pd.DataFrame, pairs: pd.DataFrame) -> None:
+def read_folds(path: Path, pairs: pd.DataFrame, left_out: Collection[str]) -> pd.DataFrame:
+    """Read folds.tsv for a dataset: its rows of the dataset's pairs, without those that preprocessing left out.
+
+    A test part may so become empty: that fold has nobody to test. Raises InputError as `validate_folds`.
+    """
+    folds = read_table(path, FOLD_COLUMNS)
+    validate_folds(folds, pairs, left_out)
+    return folds[~folds["pair_id"].isin(left_out)].reset_index(drop=True)
+
+
+def validate_folds(folds: pd.DataFrame, pairs: pd.DataFrame, left_out: Collection[str] = ()) -> None:
     """Check a table of folds, which may have been edited by hand, against pairs.tsv.
 
-    Raises InputError if a column or part is unknown, a pair is unknown, missing, twice or under another subject in a
-    fold, a fold has nobody to train on or to test, or a person is in two parts of the same fold.
+    `left_out` are pairs that may be in the folds without being in `pairs`. Raises InputError if a column or part is
+    unknown, a pair is unknown, missing, twice or under another subject in a fold, a fold has nobody to train on or to
+    test, or a person is in two parts of the same fold.
     """
     if missing := [name for name in FOLD_COLUMNS if name not in folds.columns]:
         raise InputError(f"folds.tsv: lacks the column(s) {', '.join(missing)}; it has {', '.join(folds.columns)}.")
@@ -81,9 +95,10 @@ def validate_folds(folds: pd.DataFrame, pairs: pd.DataFrame) -> None:
     if pairs["pair_id"].duplicated().any():
         raise InputError(f"pairs.tsv: {_some(sorted(set(pairs.loc[pairs['pair_id'].duplicated(), 'pair_id'])))} twice.")
     subjects = pairs.set_index("pair_id")["subject"].astype(str)
-    if unknown := sorted(set(folds["pair_id"]) - set(subjects.index)):
+    if unknown := sorted(set(folds["pair_id"]) - set(subjects.index) - set(left_out)):
         raise InputError(f"folds.tsv: {_some(unknown)} not in pairs.tsv. Remove the rows or run dualglow split again.")
-    other = folds["subject"].astype(str) != folds["pair_id"].map(subjects)
+    expected = folds["pair_id"].map(subjects)
+    other = expected.notna() & (folds["subject"].astype(str) != expected)
     if other.any():
         raise InputError(
             f"folds.tsv: {_some(sorted(set(folds.loc[other, 'pair_id'])))} of another subject in pairs.tsv."

@@ -8,26 +8,17 @@ import numpy as np
 import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 
-from dualglow.cohort.splits import validate_folds
 from dualglow.errors import ConfigError, InputError
-from dualglow.files import read_table
 from dualglow.preprocess.grid import Grid
 
 
-def read_folds(path: Path, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Read folds.tsv and check it against the dataset's pairs; raises InputError if somebody is in two parts."""
-    folds = read_table(path, ["fold", "pair_id", "subject", "part"])
-    validate_folds(folds, pairs)
-    return folds
-
-
 def held_out(folds: pd.DataFrame, fold: int) -> list[str]:
-    """pair_ids of a fold's test part, in the table's order; raises ConfigError if the table has no such fold."""
-    test = folds[(folds["fold"] == fold) & (folds["part"] == "test")]
-    if test.empty:
+    """pair_ids of a fold's test part, perhaps none, in the table's order; raises ConfigError if it has no such fold."""
+    rows = folds[folds["fold"] == fold]
+    if rows.empty:
         known = ", ".join(str(k) for k in sorted(folds["fold"].unique()))
-        raise ConfigError(f"fold {fold} holds out no pair in folds.tsv, which has the folds {known}.")
-    return test["pair_id"].tolist()
+        raise ConfigError(f"fold {fold} is not in folds.tsv, which has the folds {known}.")
+    return rows.loc[rows["part"] == "test", "pair_id"].tolist()
 
 
 def synthesis_file(folder: Path, pair_id: str, kind: str = "synthetic") -> Path:

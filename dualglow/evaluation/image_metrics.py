@@ -67,13 +67,14 @@ def fold_metrics(dataset: Dataset, files: dict[str, Path], data_range: float) ->
     """
     indices = dataset.rows(list(files))
     people = dataset.pairs.iloc[indices][["pair_id", "subject", "group", "sex", "age"]].reset_index(drop=True)
+    columns = [f"{metric}_{region}" for region in REGIONS for metric in METRICS]  # also of no rows
     rows = [
         image_metrics(
             dataset.volumes[row, 1], read_on_grid(path, dataset.grid), np.asarray(dataset.masks[row]), data_range
         )
         for path, row in zip(files.values(), indices, strict=True)
     ]
-    table = pd.concat([people, pd.DataFrame(rows)], axis="columns")
+    table = pd.concat([people, pd.DataFrame(rows, columns=columns)], axis="columns")
     return table.assign(data_range=data_range)
 
 

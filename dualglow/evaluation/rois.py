@@ -107,5 +107,7 @@ def synthesis_rois(
 
 
 def join(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """One tidy table of several."""
+    """One tidy table of several, or of none."""
+    if not tables:
+        return pd.DataFrame(columns=COLUMNS)
     return pd.concat([table.astype({"fold": "Int64"}) for table in tables], ignore_index=True)[COLUMNS]

@@ -1,23 +1,29 @@
-"""T1 → MNI152: affine, bias correction of the head within the carried mask, then one diffeomorphic warp."""
+"""T1 → MNI152: affine, bias correction of the head within the carried mask, then one diffeomorphic warp.
+
+A T1 of which no affine can be found is unusable: it gets a warp that moves nothing, so that the later steps have
+something to draw, and a reason in the metrics.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 
 from dualglow.errors import DualGlowError
-from dualglow.files import written
+from dualglow.files import write_json, written
+from dualglow.preprocess.affine import NARROW_MARGIN_MM, Aligned, register_affine
 from dualglow.preprocess.ants import run_node, workspace
 from dualglow.preprocess.grid import cropped, widened, with_affine
 from dualglow.preprocess.images import load_3d, save, scratch
 from dualglow.preprocess.presets import Preset
-from dualglow.preprocess.register import Linear, Step, register_linear, register_syn, resample
+from dualglow.preprocess.provenance import record
+from dualglow.preprocess.register import Step, register_syn, resample
+from dualglow.preprocess.template import Template, write_template
 
-_WIDE_MARGIN_MM = 10.0
-_NARROW_MARGIN_MM = 4.0
-_TEMPLATE_MARGIN_MM = 16.0  # the template's field of view is twice as large; the warp is zero at its border
+USABLE_R = 0.5  # correlation with the template after the warp; measured in docs/preprocessing.md
 _CROP_MARGIN_MM = 12.0  # around the widened brain: keeps skull and scalp at brain height, drops the neck
 
 
@@ -29,6 +35,7 @@ class Normalised:
     warp: Path  # resamples T1 onto MNI152, after the affine
     inverse_warp: Path  # resamples MNI152 onto T1, before the affine's inverse
     biascorrected: Path
+    metrics: Path  # JSON: attempts, t1_template_r, usable, reason, provenance
 
 
 def to_mni_steps(affine: Path, warp: Path) -> list[Step]:
@@ -42,69 +49,74 @@ def to_t1_steps(affine: Path, inverse_warp: Path) -> list[Step]:
 
 
 def normalise(t1: Path, outputs: Normalised, preset: Preset, seed: int) -> None:
-    """Register a converted T1 (with skull) to nilearn's MNI152 template and write the four outputs.
+    """Register a converted T1 (with skull) to nilearn's MNI152 template and write the five outputs.
 
-    The template is skull-stripped, so a mask around its brain keeps the head's skin and skull out of the metric.
+    The template is skull-stripped, so a mask around its brain keeps the head's skin and skull out of the metric. A
+    failed registration does not raise: the metrics say `usable` false and why.
     """
     head = load_3d(t1)
     with workspace() as folder:
         template = write_template(preset.template_mm, folder)
         whole = scratch(np.maximum(head.dataobj, 0), head.affine, folder / "head.nii")
-        affine = _affine(template, whole, preset, seed, folder)
-        carried = resample(template.mask(0), whole, [Step(affine, inverse=True)], folder / "carried.nii") >= 0.5
-        corrected = _bias_corrected(head, carried, preset, folder)
-        warp, inverse_warp = register_syn(
-            template.brain, corrected, affine, preset.syn, seed, folder, template.mask(_NARROW_MARGIN_MM)
-        )
+        aligned = register_affine(template, whole, preset, seed, folder)
+        finish = _still if aligned.best.fault else _warped
+        corrected, warp, inverse_warp = finish(template, head, aligned.path, preset, seed, folder)
+        similarity = _similarity(template, corrected, aligned.path, warp, folder)
         save(load_3d(corrected), outputs.biascorrected)
         _keep_warp(warp, outputs.warp)
         _keep_warp(inverse_warp, outputs.inverse_warp)
         with written(outputs.affine) as part:
-            part.write_bytes(affine.read_bytes())
+            part.write_bytes(aligned.path.read_bytes())
+    write_json(_metrics(aligned, similarity, preset, seed), outputs.metrics)
 
 
-def _affine(template: "Template", head: Path, preset: Preset, seed: int, folder: Path) -> Path:
-    """Rigid, then similarity, then affine.
-
-    A head with a thin dark skull is easily blown up until its scalp meets the edge of the stripped template, or turned
-    upside down. Rotation is therefore found on the whole field of view, size within a wide mask of the brain, and the
-    shears within one too narrow to hold the scalp (measured on simulated heads turned by up to 20 degrees).
-    """
-    masks = (None, template.mask(_WIDE_MARGIN_MM), template.mask(_NARROW_MARGIN_MM))
-    kinds: tuple[Linear, ...] = ("Rigid", "Similarity", "Affine")
-    return register_linear(template.brain, head, kinds, preset.affine, 0.25, seed, folder, masks)
-
-
-@dataclass(frozen=True)
-class Template:
-    """The MNI152 template's files in a working folder."""
-
-    brain: Path
-    brain_mask: Nifti1Image
-    folder: Path
-
-    def mask(self, margin_mm: float) -> Path:
-        """Write the brain mask widened by a margin."""
-        data = widened(np.asarray(self.brain_mask.dataobj) > 0, self.brain_mask.affine, margin_mm)
-        return scratch(data, self.brain_mask.affine, self.folder / f"mask_{margin_mm:g}.nii")
+def _metrics(aligned: Aligned, similarity: float, preset: Preset, seed: int) -> dict[str, Any]:
+    reason = aligned.best.fault
+    if not reason and similarity < USABLE_R:
+        reason = f"the warped T1 does not resemble the template (correlation {similarity:.2f}, expected {USABLE_R})"
+    return {
+        "attempts": [attempt.as_json() for attempt in aligned.attempts],
+        "t1_template_r": round(similarity, 4),
+        "usable": not reason,
+        "reason": f"T1 to MNI152: {reason}" if reason else "",
+        "provenance": record(preset.name, seed),
+    }
 
 
-def write_template(mm: int, folder: Path) -> Template:
-    """Write nilearn's MNI152 T1 (skull-stripped, symmetric 2009a) at whole-mm resolution."""
-    from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
+def _warped(
+    template: Template, head: Nifti1Image, affine: Path, preset: Preset, seed: int, folder: Path
+) -> tuple[Path, Path, Path]:
+    """Give the bias-corrected head near the brain, the warp and the inverse warp."""
+    steps = [Step(affine, inverse=True)]
+    carried = resample(template.mask(0), folder / "head.nii", steps, folder / "carried.nii") >= 0.5
+    corrected = _bias_corrected(head, carried, preset, folder)
+    narrow = template.mask(NARROW_MARGIN_MM)
+    return corrected, *register_syn(template.brain, corrected, affine, preset.syn, seed, folder, narrow)
 
-    brain, mask = load_mni152_template(resolution=mm), load_mni152_brain_mask(resolution=mm)
-    inside = np.asarray(mask.dataobj) > 0
-    brain, mask = (cropped(image, inside, _TEMPLATE_MARGIN_MM) for image in (brain, mask))
-    path = scratch(np.asarray(brain.dataobj, dtype=np.float32), brain.affine, folder / "template.nii")
-    return Template(path, mask, folder)
+
+def _still(
+    template: Template, head: Nifti1Image, affine: Path, preset: Preset, seed: int, folder: Path
+) -> tuple[Path, Path, Path]:
+    """Give the head as it is and warps that move nothing."""
+    grid = load_3d(template.brain)
+    warp = nib.Nifti1Image(np.zeros((*grid.shape, 1, 3), np.float32), grid.affine)
+    warp.header.set_intent("vector")
+    nib.save(warp, folder / "still.nii.gz")
+    return folder / "head.nii", folder / "still.nii.gz", folder / "still.nii.gz"
+
+
+def _similarity(template: Template, corrected: Path, affine: Path, warp: Path, folder: Path) -> float:
+    """Correlation of the warped T1 with the template within its brain."""
+    warped = resample(corrected, template.brain, to_mni_steps(affine, warp), folder / "warped.nii")
+    inside = np.asarray(template.brain_mask.dataobj) > 0
+    return float(np.corrcoef(warped[inside], np.asarray(load_3d(template.brain).dataobj)[inside])[0, 1])
 
 
 def _bias_corrected(head: Nifti1Image, carried: np.ndarray, preset: Preset, folder: Path) -> Path:
     """Crop the head around the carried brain mask and divide by N4's field (Tustison et al. 2010)."""
     from nipype.interfaces.ants import N4BiasFieldCorrection
 
-    near = widened(carried, head.affine, _NARROW_MARGIN_MM)
+    near = widened(carried, head.affine, NARROW_MARGIN_MM)
     crop, near_crop = (
         cropped(with_affine(part, head.affine), near, _CROP_MARGIN_MM) for part in (np.asarray(head.dataobj), near)
     )

@@ -10,7 +10,8 @@ import pandas as pd
 
 from dualglow.errors import InputError
 from dualglow.files import read_json, read_table, write_json, write_table, written
-from dualglow.preprocess.derivatives import derivative, describe
+from dualglow.preprocess.derivatives import derivative
+from dualglow.preprocess.exclusions import EXCLUSIONS, usable_pairs
 from dualglow.preprocess.grid import MODEL_GRID, Grid
 from dualglow.preprocess.images import load_3d
 from dualglow.preprocess.intensity import t1_to_unit
@@ -23,6 +24,7 @@ class Dataset:
     volumes: (n, 2, x, y, z) float32 memory map; [:, 0] T1 in [0, 1], [:, 1] PET in SUVR; both 0 outside the brain.
     masks: (n, x, y, z) bool memory map, the brain. grid: x, y, z and the affine, voxel → RAS+ mm in MNI152.
     info: the content of grid.json (space, reference_region, simulated, ...).
+    left_out: pairs of the cohort that are not here because preprocessing failed or a person excluded them.
     """
 
     volumes: np.ndarray
@@ -30,6 +32,7 @@ class Dataset:
     pairs: pd.DataFrame
     grid: Grid
     info: dict[str, Any]
+    left_out: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, folder: Path) -> "Dataset":
@@ -43,7 +46,7 @@ class Dataset:
                 f"{folder}: volumes.npy {volumes.shape} and masks.npy {masks.shape} do not fit the {len(pairs)} pairs "
                 f"and the grid {grid.shape}. Pack the dataset again."
             )
-        return cls(volumes, masks, pairs, grid, info)
+        return cls(volumes, masks, pairs, grid, info, _left_out(folder / EXCLUSIONS))
 
     def rows(self, pair_ids: Iterable[str]) -> np.ndarray:
         """Give the row of each pair; raises InputError naming pairs that the dataset lacks."""
@@ -55,6 +58,11 @@ class Dataset:
         return rows
 
 
+def _left_out(path: Path) -> frozenset[str]:
+    """Pairs in exclusions.tsv; none where there is no such table: the dataset is older, or made by other means."""
+    return frozenset(read_table(path, ["pair_id"])["pair_id"]) if path.exists() else frozenset()
+
+
 def _open(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -63,18 +71,24 @@ def _open(path: Path) -> np.ndarray:
     return np.asarray(array) if array.ndim == 0 else array
 
 
-def pack(pairs: Path, derivatives: Path, out: Path, reference: str, simulated: bool) -> None:
-    """Write volumes.npy, masks.npy, pairs.tsv and, last, grid.json from the derivatives of all pairs of a table.
+def pack(
+    pairs: Path, derivatives: Path, out: Path, reference: str, simulated: bool, exclude: Path | None = None
+) -> None:
+    """Write volumes.npy, masks.npy, pairs.tsv, exclusions.tsv and, last, grid.json from the derivatives of all pairs.
+
+    Pairs whose preprocessing failed by its own numbers, and those in the table `exclude` (pair_id, reason), are left
+    out; exclusions.tsv (pair_id, reason, detail) says why.
 
     Raises
     ------
     InputError
-        If the table is empty or names a pair twice, or a derivative is missing, damaged, not on the model grid or
-        was made with another reference region.
+        If the table is empty or names a pair twice, no pair is usable, `exclude` names an unknown pair, or a derivative
+        is missing, damaged, not on the model grid or was made with another reference region.
     """
     table = read_table(pairs, ["pair_id"])
     if table.empty or table["pair_id"].duplicated().any():
         raise InputError(f"{pairs}: needs at least one pair and each only once.")
+    table, excluded = usable_pairs(table, derivatives, exclude)
     n, shape = len(table), MODEL_GRID.shape
     volumes_path, masks_path = out / "volumes.npy", out / "masks.npy"
     with written(volumes_path) as volumes_part, written(masks_path) as masks_part:
@@ -86,11 +100,11 @@ def pack(pairs: Path, derivatives: Path, out: Path, reference: str, simulated: b
         volumes.flush()
         masks.flush()
     write_table(table, out / "pairs.tsv")
-    describe(derivatives)
-    write_json(_card(reference, simulated, n), out / "grid.json")
+    write_table(excluded, out / EXCLUSIONS)
+    write_json(_card(reference, simulated, n, excluded), out / "grid.json")
 
 
-def _card(reference: str, simulated: bool, n: int) -> dict[str, Any]:
+def _card(reference: str, simulated: bool, n: int, excluded: pd.DataFrame) -> dict[str, Any]:
     return {
         "shape": list(MODEL_GRID.shape),
         "affine": [list(row) for row in MODEL_GRID.affine],
@@ -99,6 +113,7 @@ def _card(reference: str, simulated: bool, n: int) -> dict[str, Any]:
         "channels": ["T1 in [0, 1]: 0.1 to 99.9 % within the brain mask", "PET in SUVR"],
         "simulated": simulated,
         "pairs": n,
+        "left_out": {str(reason): int(count) for reason, count in excluded["reason"].value_counts().items()},
     }
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from dualglow.errors import InputError
+from dualglow.files import read_json
 from dualglow.preprocess.ants import use_engine
 from dualglow.preprocess.convert import convert
 from dualglow.preprocess.grid import Grid, with_affine
@@ -33,7 +35,7 @@ def prepare_t1(t1: Path, workdir: Path, preset: str = "default", seed: int = 1, 
     Raises
     ------
     InputError
-        If the T1 cannot be read or is not a whole head.
+        If the T1 cannot be read, or cannot be registered to the template: it is not a whole head.
     ConfigError
         If the preset or the engine is unknown or not installed.
     """
@@ -43,6 +45,8 @@ def prepare_t1(t1: Path, workdir: Path, preset: str = "default", seed: int = 1, 
     normalised, segmented = prepared.normalised, prepared.segmented
     convert([t1], "t1", prepared.converted)
     normalise(prepared.converted, normalised, chosen, seed)
+    if reason := read_json(normalised.metrics)["reason"]:
+        raise InputError(f"{t1}: {reason}. Look at it: is it a T1 of a whole head, and is its header sound?")
     segment(normalised.biascorrected, normalised.affine, normalised.inverse_warp, segmented, chosen)
     native = NativeT1(
         normalised.biascorrected,
@@ -69,6 +73,7 @@ def _layout(t1: Path, workdir: Path) -> PreparedT1:
             warp=named("from-T1w_to-MNI152_mode-image_desc-warp_xfm"),
             inverse_warp=named("from-MNI152_to-T1w_mode-image_desc-warp_xfm"),
             biascorrected=named("desc-biascorrected_T1w"),
+            metrics=workdir / "desc-normalisation_qc.json",
         ),
         segmented=Segmented(
             gm=named("label-GM_probseg"),

@@ -12,9 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from torch.utils.data import Dataset as TorchDataset
 
-from dualglow.cohort.splits import split_hash, validate_folds
+from dualglow.cohort.splits import read_folds, split_hash
 from dualglow.errors import ConfigError, InputError
-from dualglow.files import read_table
 from dualglow.models.interface import COVARIATE_COLUMNS, COVARIATES, GROUPS, Batch
 from dualglow.preprocess.pack import Dataset
 from dualglow.training.seeds import derived_seed
@@ -34,12 +33,12 @@ class Fold:
 
 
 def read_fold(path: Path, number: int, dataset: Dataset) -> Fold:
-    """Find the rows of fold `number` of folds.tsv in the dataset.
+    """Find the rows of fold `number` of folds.tsv in the dataset, without the pairs that preprocessing left out.
 
-    Raises InputError or ConfigError if the table is not a valid split of the dataset, lacks the fold or a part of it.
+    Nobody may be left to test. Raises InputError or ConfigError if the table is not a valid split of the dataset, lacks
+    the fold, or has nobody to train or to validate in it.
     """
-    folds = read_table(path, ["fold", "pair_id", "subject", "part"])
-    validate_folds(folds, dataset.pairs)
+    folds = read_folds(path, dataset.pairs, dataset.left_out)
     chosen = folds[folds["fold"] == number]
     if chosen.empty:
         known = ", ".join(str(fold) for fold in sorted(folds["fold"].unique()))
@@ -50,8 +49,10 @@ def read_fold(path: Path, number: int, dataset: Dataset) -> Fold:
 
 def _rows(dataset: Dataset, fold: pd.DataFrame, part: str, path: Path) -> np.ndarray:
     pair_ids = fold.loc[fold["part"] == part, "pair_id"].tolist()
-    if not pair_ids:
-        raise InputError(f"{path}: fold {fold['fold'].iloc[0]} has no {part} pairs. Give it some, or split again.")
+    if not pair_ids and part != "test":
+        raise InputError(
+            f"{path}: fold {fold['fold'].iloc[0]} has no {part} pairs in the dataset. Give it some, or split again."
+        )
     return np.asarray(dataset.rows(pair_ids), dtype=np.int64)
 
 

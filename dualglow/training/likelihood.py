@@ -17,6 +17,8 @@ from dualglow.training.unseen import Unseen, naming
 GREY_VALUES = 256
 """Of the PET window; the noise that dequantises an image is uniform in one of them."""
 
+MEASURED = ["bits", "bits_sd", "bits_importance", "mask_share"]
+
 
 def likelihood_table(unseen: Unseen, draws: int, seed: int) -> pd.DataFrame:
     """Bits per voxel of every held-out real PET given its MRI, a mean over `draws` draws of dequantisation noise.
@@ -45,7 +47,9 @@ def likelihood_table(unseen: Unseen, draws: int, seed: int) -> pd.DataFrame:
         with naming(name):
             generator = torch.Generator(unseen.device).manual_seed(derived_seed(seed, "likelihood", name))
             rows.append(_summary(_bits(model, batch, draws, generator), batch))
-    return unseen.table(pd.DataFrame(rows).assign(draws=draws, grey_value=unseen.card["window"] / GREY_VALUES))
+    return unseen.table(
+        pd.DataFrame(rows, columns=MEASURED).assign(draws=draws, grey_value=unseen.card["window"] / GREY_VALUES)
+    )
 
 
 def importance_bits(bits: Iterable[float], voxels: int) -> float:

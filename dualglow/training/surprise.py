@@ -28,6 +28,8 @@ A convention, not an estimate of measurement error: two grey values and a half o
 LIMIT = 1.96
 """Of |z|: 5 % of a standard normal distribution lie beyond."""
 
+SUMMARY = ["z_mean", "z_sd", "share_surprising", "share_calibrated", "share_floor"]
+
 
 @dataclass(frozen=True)
 class Surprise:
@@ -106,7 +108,7 @@ def surprise_fold(
             for description, volume in (("z", found.z), ("expected", found.expected), ("std", found.sd)):
                 nib.save(unseen.dataset.grid.image(volume), part / f"{name}_desc-{description}_pet.nii.gz")
         settings = {"samples": sampling.samples, "temperature": sampling.temperature, "floor": floor}
-        table = unseen.table(pd.DataFrame(rows).assign(**settings))
+        table = unseen.table(pd.DataFrame(rows, columns=SUMMARY).assign(**settings))
         write_table(table, part / "surprise.tsv")
         units = {"z": "standard deviations", "expected": "SUVR", "std": "SUVR", "floor": "SUVR"}
         write_json({**unseen.record, **settings, "seed": seed, "units": units}, part / "surprise.json")

@@ -72,7 +72,7 @@ class Unseen:
         return pd.concat(parts, axis="columns")
 
     def _repeated(self, row: dict[str, Any]) -> pd.DataFrame:
-        return pd.DataFrame([row] * len(self.rows))
+        return pd.DataFrame([row] * len(self.rows), columns=list(row))
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Derivatives' names, packing them, and opening the dataset."""
 
+import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -33,6 +35,7 @@ def derivatives(tmp_path: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             nib.save(nib.Nifti1Image(data, MODEL_GRID.matrix), path)
         derivative(root, pair, "pet", "qc", ".json", desc="suvr").write_text('{"reference_region": "pons"}')
+        derivative(root, pair, "pet", "qc", ".json", desc="pair").write_text('{"usable": true, "reasons": []}')
     pd.DataFrame({"pair_id": PAIRS, "age": [70.5, 80.0]}).to_csv(tmp_path / "pairs.tsv", sep="\t", index=False)
     return root
 
@@ -91,6 +94,64 @@ def test_another_grid_is_refused(derivatives: Path, tmp_path: Path) -> None:
     shifted[0, 3] += 1
     nib.save(nib.Nifti1Image(nib.load(path).get_fdata(dtype=np.float32), shifted), path)
     with pytest.raises(InputError, match="not on the model grid"):
+        pack(tmp_path / "pairs.tsv", derivatives, tmp_path / "dataset", "pons", simulated=False)
+
+
+def _fails(root: Path, pair: str, datatype: str, step: str, reason: str) -> None:
+    """Let a step's numbers, and so the pair's, say that it failed."""
+    text = json.dumps({"usable": False, "reason": reason, "reasons": [reason], "reference_region": "pons"})
+    for where in ((datatype, step), ("pet", "pair")):
+        path = derivative(root, pair, where[0], "qc", ".json", desc=where[1])
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "step", "code"),
+    [
+        ("anat", "normalisation", "t1_registration"),
+        ("pet", "coregistration", "pet_registration"),
+        ("pet", "suvr", "reference_region"),
+        ("pet", "pair", "quality_control"),
+    ],
+)
+def test_a_pair_that_failed_is_left_out_with_its_reason(
+    datatype: str, step: str, code: str, derivatives: Path, tmp_path: Path
+) -> None:
+    _fails(derivatives, PAIRS[0], datatype, step, "noise all over")
+    pack(tmp_path / "pairs.tsv", derivatives, tmp_path / "dataset", "pons", simulated=False)
+    dataset = Dataset.load(tmp_path / "dataset")
+    assert list(dataset.pairs["pair_id"]) == PAIRS[1:]
+    assert dataset.left_out == {PAIRS[0]}
+    assert dataset.info["left_out"] == {code: 1}
+    table = pd.read_csv(tmp_path / "dataset" / "exclusions.tsv", sep="\t")
+    assert table.to_dict("records") == [{"pair_id": PAIRS[0], "reason": code, "detail": "noise all over"}]
+
+
+def test_a_person_leaves_out_a_pair_that_has_no_derivatives(derivatives: Path, tmp_path: Path) -> None:
+    shutil.rmtree(derivatives / PAIRS[1].split("_")[0])
+    exclude = tmp_path / "exclude.tsv"
+    exclude.write_text(f"pair_id\treason\n{PAIRS[1]}\tmoved in the scanner\n")
+    pack(tmp_path / "pairs.tsv", derivatives, tmp_path / "dataset", "pons", simulated=False, exclude=exclude)
+    table = pd.read_csv(tmp_path / "dataset" / "exclusions.tsv", sep="\t")
+    assert table.iloc[0].tolist() == [PAIRS[1], "excluded_by_hand", "moved in the scanner"]
+    assert list(Dataset.load(tmp_path / "dataset").pairs["pair_id"]) == PAIRS[:1]
+
+
+def test_mistakes_in_the_table_of_a_person_are_named(derivatives: Path, tmp_path: Path) -> None:
+    exclude = tmp_path / "exclude.tsv"
+    for text, said in (
+        ("sub-nobody_ses-1\tx\n", "sub-nobody_ses-1 is not in"),
+        (f"{PAIRS[0]}\tx\n" * 2, "more than once"),
+    ):
+        exclude.write_text("pair_id\treason\n" + text)
+        with pytest.raises(InputError, match=said):
+            pack(tmp_path / "pairs.tsv", derivatives, tmp_path / "dataset", "pons", simulated=False, exclude=exclude)
+
+
+def test_no_usable_pair_is_an_error_that_says_why(derivatives: Path, tmp_path: Path) -> None:
+    for pair in PAIRS:
+        _fails(derivatives, pair, "anat", "normalisation", "noise all over")
+    with pytest.raises(InputError, match=r"none of the 2 pairs is usable .*t1_registration, noise all over"):
         pack(tmp_path / "pairs.tsv", derivatives, tmp_path / "dataset", "pons", simulated=False)
 
 

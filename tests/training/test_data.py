@@ -132,6 +132,43 @@ def test_no_such_fold_and_an_empty_part_are_explained(dataset: Path, folds: Path
         read_fold(folds, 0, data)
 
 
+def _leave_out(dataset: Path, *numbers: int) -> None:
+    """What pack does with pairs whose preprocessing failed."""
+    pairs = pd.read_csv(dataset / "pairs.tsv", sep="\t")
+    for name in ("volumes.npy", "masks.npy"):
+        np.save(dataset / name, np.delete(np.load(dataset / name), numbers, axis=0))
+    pairs.drop(index=list(numbers)).to_csv(dataset / "pairs.tsv", sep="\t", index=False, na_rep="n/a")
+    left = pairs.loc[list(numbers), ["pair_id"]].assign(reason="t1_registration", detail="noise")
+    left.to_csv(dataset / "exclusions.tsv", sep="\t", index=False)
+
+
+def test_pairs_that_preprocessing_left_out_are_in_no_part(dataset: Path, folds: Path) -> None:
+    whole = read_fold(folds, 0, Dataset.load(dataset))
+    _leave_out(dataset, 0, 9)
+    fold = read_fold(folds, 0, Dataset.load(dataset))
+    assert [len(part) for part in (fold.train, fold.validation, fold.test)] == [5, 2, 1]
+    names = Dataset.load(dataset).pairs["pair_id"]
+    assert names.iloc[fold.test].tolist() == ["sub-900S9008_ses-20060523"]
+    assert fold.split_hash != whole.split_hash  # other people were trained on
+
+
+def test_a_pair_that_is_missing_for_no_reason_is_an_error(dataset: Path, folds: Path) -> None:
+    _leave_out(dataset, 0)
+    (dataset / "exclusions.tsv").unlink()
+    with pytest.raises(DualGlowError, match="sub-900S9000_ses-20060523 is not in"):
+        read_fold(folds, 0, Dataset.load(dataset))
+
+
+def test_nobody_may_be_left_to_test_but_somebody_to_train(dataset: Path, folds: Path) -> None:
+    _leave_out(dataset, 8, 9)
+    assert len(read_fold(folds, 0, Dataset.load(dataset)).test) == 0
+    _leave_out(dataset, 6, 7)
+    text = (dataset / "exclusions.tsv").read_text()
+    (dataset / "exclusions.tsv").write_text(text + "".join(f"sub-900S900{n}_ses-20060523\tx\ty\n" for n in (8, 9)))
+    with pytest.raises(DualGlowError, match="fold 0 has no validation pairs in the dataset"):
+        read_fold(folds, 0, Dataset.load(dataset))
+
+
 def test_pets_without_signal_are_refused(dataset: Path, folds: Path) -> None:
     volumes = np.load(dataset / "volumes.npy")
     volumes[:, 1] = 0

@@ -7,6 +7,7 @@ from snakemake.utils import validate as validate_table
 
 from dualglow.cohort.scan import on_disk
 from dualglow.preprocess import derivatives
+from dualglow.preprocess.exclusions import read_exclude
 
 RESULTS = config["results"]
 PSEUDONYMS = config["report"]["pseudonyms"]
@@ -23,12 +24,30 @@ def derivative(datatype, suffix, ext=".nii.gz", pair=PAIR, **entities):
 
 
 def for_every_pair(*arguments, **entities):
-    """An input function: this derivative of every pair of the cohort, once the pairs are known."""
+    """An input function: this derivative of every pair of the cohort that no person excluded, once the pairs are known."""
 
     def paths(wildcards):
-        return [derivative(*arguments, pair=pair, **entities) for pair in pairs().index]
+        kept = pairs().index.difference(excluded(), sort=False)
+        return [derivative(*arguments, pair=pair, **entities) for pair in kept]
 
     return paths
+
+
+def of_excluded_pairs(*arguments, **entities):
+    """An input function: this derivative of the excluded pairs that have it: nothing is made for them."""
+
+    def paths(wildcards):
+        names = pairs().index.intersection(excluded())
+        found = [derivative(*arguments, pair=pair, **entities) for pair in names]
+        return [path for path in found if Path(path).exists()]
+
+    return paths
+
+
+def excluded():
+    """The pairs that a person excluded in a table."""
+    path = config["preprocess"]["exclude"]
+    return list(read_exclude(Path(path))) if path and Path(path).exists() else []
 
 
 def pairs():
