@@ -1,17 +1,24 @@
-"""From what the archive gives to one 3D float32 image in RAS+ orientation."""
+"""From what the archive gives to one 3D float32 image in RAS+ orientation; a PET's frames are brought to one pose."""
 
+import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 
 from dualglow.errors import InputError
+from dualglow.files import write_table, written
+from dualglow.preprocess.ants import workspace, write_affine
+from dualglow.preprocess.frames import find_motion, mean_frame, poses, split, still
 from dualglow.preprocess.grid import with_affine
-from dualglow.preprocess.images import load, save
+from dualglow.preprocess.images import load, save, scratch
+from dualglow.preprocess.register import Step, resample
 from dualglow.preprocess.sources import as_files
 
 log = logging.getLogger(__name__)
@@ -24,12 +31,22 @@ _NEGATIVE_SHARE = 0.05
 _OVERFLOW = (0.9, 1.12)  # of a wrapped integer, minus the smallest value is about the largest
 
 
-def convert(paths: Sequence[Path], modality: Modality, out: Path) -> None:
-    """Read one image of one or several files, average its frames if it is a PET, and write it in RAS+ orientation.
+@dataclass(frozen=True)
+class Series:
+    """What is kept of a PET besides its mean: all frames as scanned (4D; 3D for one frame), and their motion."""
 
-    A path may lead to NIfTI, Analyze, MGH or ECAT, into a zip, or to DICOM slices (see `sources`). Negative voxels of
-    a PET, which reconstruction leaves where nothing is, become 0. Without an orientation in the header the voxel axes
-    are taken as LAS, with a warning.
+    frames: Path
+    motion: Path
+
+
+def convert(paths: Sequence[Path], modality: Modality, out: Path, series: Series | None = None, seed: int = 1) -> None:
+    """Read one image of one or several files and write it in RAS+ orientation; frames of a PET become their mean.
+
+    A path may lead to NIfTI, Analyze, MGH or ECAT, into a zip, or to DICOM slices (see `sources`). Frames are
+    registered to their mean, then averaged by their durations where BIDS sidecars state these, else alike. The mean
+    serves registration; `series` keeps the frames themselves, which `resample` carries to their targets without a
+    second interpolation. Negative voxels of a mean PET, which reconstruction leaves where nothing is, become 0. Without an
+    orientation in the header the voxel axes are taken as LAS, with a warning.
 
     Raises
     ------
@@ -39,18 +56,74 @@ def convert(paths: Sequence[Path], modality: Modality, out: Path) -> None:
     """
     images = _read(paths)
     _require_same_place(images, paths)
-    frames = [frame for image in images for frame in _frames(image)]
+    affine = images[0].affine
+    frames = [_upright(frame, affine, paths[0]) for image in images for frame in split(image)]
     if modality == "t1" and len(frames) > 1:
         raise InputError(
             f"{paths[0]}: {len(frames)} frames or files for a T1; expected one 3D volume. Give one file of the scan."
         )
-    data = _without_nan(np.asarray(np.mean(frames, axis=0, dtype=np.float64), dtype=np.float32), paths[0])
-    data = _without_negatives(data, paths[0]) if modality == "pet" else data
-    if data.min() == data.max():
-        raise InputError(f"{paths[0]}: all voxels have the same value ({data.flat[0]}). Fetch the file again.")
-    image = nib.as_closest_canonical(with_affine(data, images[0].affine))
-    _require_head_geometry(image, paths[0])
-    save(image, out)
+    data = [np.asarray(frame.dataobj) for frame in frames]
+    if all(frame.min() == frame.max() for frame in data):
+        raise InputError(f"{paths[0]}: all voxels have the same value ({data[0].flat[0]}). Fetch the file again.")
+    _require_head_geometry(frames[0], paths[0])
+    motion = _motion(data, frames[0].affine, paths, seed)
+    mean = _mean_in_place(data, frames[0].affine, motion)
+    mean = _without_negatives(mean, paths[0]) if modality == "pet" else mean
+    save(with_affine(mean, frames[0].affine), out)
+    if series:
+        _save_frames(data if len(data) > 1 else [mean], frames[0].affine, series.frames)
+        write_table(motion, series.motion)
+
+
+def _upright(frame: np.ndarray, affine: np.ndarray, path: Path) -> Nifti1Image:
+    """Turn a frame (x, y, z) to RAS+ orientation, float32, without NaN."""
+    data = _without_nan(np.asarray(frame, dtype=np.float32), path)
+    return nib.as_closest_canonical(with_affine(data, affine))
+
+
+def _motion(frames: list[np.ndarray], affine: np.ndarray, paths: Sequence[Path], seed: int) -> pd.DataFrame:
+    if len(frames) == 1:
+        return still()
+    table = find_motion(frames, affine, _durations(paths, len(frames)), seed)
+    if not table["registered"].all():
+        which = ", ".join(str(number) for number in table.loc[~table["registered"], "frame"])
+        log.warning("%s: frame(s) %s show no head to register; they take their neighbour's pose.", paths[0], which)
+    return table
+
+
+def _durations(paths: Sequence[Path], frames: int) -> np.ndarray:
+    """Seconds of every frame, from the BIDS sidecars beside the files; 1 each if they do not say so of all frames."""
+    found: list[float] = []
+    for path in paths:
+        sidecar = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+        try:
+            found += json.loads(sidecar.read_text())["FrameDuration"]
+        except (OSError, ValueError, KeyError, TypeError):
+            break
+    known = len(found) == frames and all(isinstance(value, int | float) and value > 0 for value in found)
+    return np.array(found if known else [1.0] * frames, dtype=np.float64)
+
+
+def _mean_in_place(frames: list[np.ndarray], affine: np.ndarray, motion: pd.DataFrame) -> np.ndarray:
+    """Average the frames in the mean's pose (cubic B-splines); one frame alone stays as it is."""
+    if len(frames) == 1:
+        return frames[0]
+    with workspace() as folder:
+        moved = []
+        for number, (frame, pose) in enumerate(zip(frames, poses(motion, affine, frames[0].shape), strict=True)):
+            if frame.min() == frame.max() or np.array_equal(pose, np.eye(4)):
+                moved.append(frame)
+                continue
+            source = scratch(frame, affine, folder / f"frame{number}.nii")
+            steps = [Step(write_affine(pose, folder / f"pose{number}.mat"))]
+            moved.append(resample(source, source, steps, folder / f"moved{number}.nii", "BSpline"))
+    return mean_frame(moved, motion["weight"])
+
+
+def _save_frames(frames: list[np.ndarray], affine: np.ndarray, out: Path) -> None:
+    data = frames[0] if len(frames) == 1 else np.stack(frames, axis=-1)
+    with written(out) as part:
+        nib.save(with_affine(data, affine), part)
 
 
 def _read(paths: Sequence[Path]) -> list[Nifti1Image]:
@@ -107,11 +180,6 @@ def _require_same_place(images: Sequence[Nifti1Image], paths: Sequence[Path]) ->
             )
         if not np.allclose(image.affine, first.affine, atol=1e-2):
             raise InputError(f"{path}: its affine differs from that of {paths[0]}. Give the files of one series.")
-
-
-def _frames(image: Nifti1Image) -> list[np.ndarray]:
-    data = np.asarray(image.dataobj)
-    return [data] if data.ndim == 3 else [data[..., i] for i in range(data.shape[3])]
 
 
 def _without_nan(data: np.ndarray, path: Path) -> np.ndarray:
