@@ -128,3 +128,26 @@ def test_somebody_who_is_trained_on_and_tested_is_refused(results: Path) -> None
     pd.concat([folds, again]).to_csv(results / "folds.tsv", sep="\t", index=False)
     with pytest.raises(InputError, match=again["pair_id"].iloc[0]):
         evaluate(results, "copy", 0)
+
+
+def test_a_fold_of_which_nobody_is_left_to_test_has_an_empty_table(results: Path) -> None:
+    """Preprocessing lost all test people of fold 3; the other folds go on, and the paper's table is theirs."""
+    folds = pd.read_csv(results / "folds.tsv", sep="\t")
+    lost = folds.loc[(folds["fold"] == 3) & (folds["part"] == "test"), ["pair_id"]]
+    pairs = pd.read_csv(results / "dataset" / "pairs.tsv", sep="\t")
+    kept = ~pairs["pair_id"].isin(lost["pair_id"]).to_numpy()
+    for name in ("volumes.npy", "masks.npy"):
+        np.save(results / "dataset" / name, np.load(results / "dataset" / name)[kept])
+    pairs[kept].to_csv(results / "dataset" / "pairs.tsv", sep="\t", index=False)
+    lost.assign(reason="t1_registration", detail="").to_csv(results / "dataset/exclusions.tsv", sep="\t", index=False)
+    for path in held_out(results, "copy", 3).iterdir():
+        path.unlink()
+    tables = [evaluate(results, "copy", fold) for fold in range(4)]
+    assert pd.read_csv(tables[3], sep="\t").columns.tolist() == CONTRACT
+    assert [len(pd.read_csv(table, sep="\t")) for table in tables] == [12, 12, 12, 0]
+    run("table", "1", "--metrics", *tables, "--out", results / "table1.tsv")
+    row = pd.read_csv(results / "table1.tsv", sep="\t").iloc[0]
+    assert (row["n"], row["folds"]) == (36, 3)
+    where = ("--dataset", results / "dataset", "--folds", results / "folds.tsv", "--synthesis", results / "synthesis")
+    run("classify", *where, "--methods", "copy", "--atlas", "aal2", "--out", results / "diagnosis.tsv")
+    assert pd.read_csv(results / "diagnosis.tsv", sep="\t")["n"].max() <= 36

@@ -151,3 +151,27 @@ def test_the_command_writes_maps_table_regions_and_pictures(
     for name in unseen.names:
         assert (out / f"{name}_surprise.png").read_bytes().startswith(b"\x89PNG")
     assert CliRunner().invoke(app, ["surprise", *arguments]).exit_code == 0  # replaces its own result
+
+
+def test_nobody_left_to_test_gives_tables_without_rows(
+    dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Preprocessing lost both test people of the fold."""
+    monkeypatch.setitem(models.METHODS, "known", Known)
+    pairs = pd.read_csv(dataset / "pairs.tsv", sep="\t")
+    for name in ("volumes.npy", "masks.npy"):
+        np.save(dataset / name, np.load(dataset / name)[:8])
+    pairs.iloc[:8].to_csv(dataset / "pairs.tsv", sep="\t", index=False, na_rep="n/a")
+    pairs.iloc[8:][["pair_id"]].assign(reason="quality_control", detail="x").to_csv(
+        dataset / "exclusions.tsv", sep="\t", index=False
+    )
+    train_fold(Request(dataset, folds, 0, "known", tmp_path / "model"), CPU)
+    where = ["--model", tmp_path / "model", "--dataset", dataset, "--folds", folds, "--fold", 0]
+    for verb in ("surprise", "synthesise"):
+        words = [verb, *where, "--out", tmp_path / verb]
+        outcome = CliRunner().invoke(app, [str(word) for word in words])
+        assert outcome.exit_code == 0, outcome.output
+    table = pd.read_csv(tmp_path / "surprise" / "surprise.tsv", sep="\t")
+    assert table.empty
+    assert {"method", "pair_id", "group", "z_mean", "share_surprising", "simulated"} <= set(table.columns)
+    assert not list((tmp_path / "synthesis").glob("*.nii.gz"))
