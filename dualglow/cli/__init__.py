@@ -11,6 +11,7 @@ for _room in (
     "cohort",
     "privacy",
     "preprocess",
+    "quality",
     "derivatives",
     "model",
     "uncertainty",

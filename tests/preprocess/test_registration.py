@@ -11,7 +11,7 @@ from dualglow.preprocess.ants import read_affine
 from dualglow.preprocess.coregister import coregister
 from dualglow.preprocess.grid import MNI_GRID, MODEL_GRID, template_mask, with_affine
 from dualglow.preprocess.presets import PRESETS
-from dualglow.preprocess.qc import flags, jacobian_range
+from dualglow.preprocess.qc.pair import jacobian_range
 from dualglow.preprocess.register import Step, resample
 from dualglow.preprocess.resample import prefiltered, to_mni
 from dualglow.preprocess.t1 import PreparedT1, prepare_t1, to_native
@@ -130,14 +130,3 @@ def test_the_prefilter_removes_what_the_coarser_grid_cannot_hold() -> None:
     fine = with_affine(checks, np.eye(4))
     assert prefiltered(fine, 2.25)[6:18, 6:18, 6:18].std() < 0.05 * checks.std()
     assert np.array_equal(prefiltered(fine, 1.0), checks)
-
-
-def test_flags_name_what_is_out_of_range() -> None:
-    fine = {
-        "mask_dice": 0.98, "t1_template_r": 0.88, "brain_ml": 1500.0, "jacobian_min": 0.4, "jacobian_max": 3.0,
-        "pet_t1_nmi": 1.1, "reference_cv": 0.1, "reference_coverage": 1.0, "brain_coverage": 1.0,
-        "suvr_brain_mean": 1.1, "reference_region": "pons",
-    }  # fmt: skip
-    assert flags(fine) == []
-    assert flags({**fine, "jacobian_min": -0.2})[0].startswith("jacobian_min -0.2")
-    assert flags({**fine, "suvr_brain_mean": 5000.0, "reference_region": "none"}) == []
