@@ -9,7 +9,10 @@ import typer
 from dualglow.cli.app import app
 
 Seed = Annotated[int, typer.Option(help="Seed of the registration's sampling; same seed, same bytes.")]
-EngineOption = Annotated[str, typer.Option(help="ANTs programs: auto (native if on PATH, else wheel), native, wheel.")]
+EngineOption = Annotated[
+    str,
+    typer.Option(help="ANTs programs: auto (native if on PATH, else wheel), native, wheel; or fsl instead of them."),
+]
 PresetOption = Annotated[str, typer.Option(help="default, or fast: coarser, for looking around.")]
 ReferenceOption = Annotated[str, typer.Option(help="SUVR reference region: pons, cerebellum, global or none.")]
 

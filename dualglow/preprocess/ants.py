@@ -1,6 +1,7 @@
-"""Where ANTs' programs come from, and running them through nipype so that a failure is an error of one line.
+"""Where the programs come from, and running them through nipype so that a failure is an error of one line.
 
 Real ANTs programs on PATH are preferred; else those inside the antspyx wheel, through scripts in a private folder.
+With the engine `fsl`, registration and segmentation are FSL's (see `fsl`).
 Every call has one thread and a fixed seed: the same input gives the same bytes.
 """
 
@@ -22,7 +23,8 @@ import numpy as np
 from dualglow.errors import ConfigError, DualGlowError, InputError
 
 PROGRAMS = ("antsRegistration", "antsApplyTransforms", "N4BiasFieldCorrection", "Atropos")
-ENGINES = ("auto", "native", "wheel")
+FSL_PROGRAMS = ("flirt", "bet", "fast", "fnirt", "invwarp")
+ENGINES = ("auto", "native", "wheel", "fsl")
 _CRASHED = re.compile(r"code (?:-11|139|-6|134)\b|Segmentation fault|Aborted")
 
 _own_folders: dict[str, Path] = {}
@@ -35,9 +37,10 @@ def engine_in_use() -> str:
 
 
 def use_engine(engine: str) -> str:
-    """Make ANTs' programs findable for nipype in this process; gives the engine chosen, `native` or `wheel`.
+    """Make the programs findable for nipype in this process; gives the engine chosen: `native`, `wheel` or `fsl`.
 
-    Must run before nipype's first look at a version, which it remembers.
+    Must run before nipype's first look at a version, which it remembers. With `fsl` images are still resampled by
+    ANTs, wherever it comes from.
 
     Raises
     ------
@@ -48,27 +51,40 @@ def use_engine(engine: str) -> str:
         raise ConfigError(f"engine {engine!r} is unknown: expected one of {', '.join(ENGINES)}.")
     os.environ["NIPYPE_NO_ET"] = "1"
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
-    _in_use[:] = [_found_engine(engine)]
+    if engine == "fsl":
+        require_fsl()
+    found = _use_ants("auto" if engine == "fsl" else engine)
+    _in_use[:] = [engine if engine == "fsl" else found]
     return _in_use[-1]
 
 
-def _found_engine(engine: str) -> str:
-    if engine != "wheel" and _native_present():
+def _use_ants(engine: str) -> str:
+    """Put ANTs' own programs, or the wheel's, first on PATH. Native ones may lie in ANTSPATH, too."""
+    own = {str(folder) for folder in _own_folders.values()}
+    words = [os.environ.get("ANTSPATH", ""), *os.environ["PATH"].split(os.pathsep)]
+    native = os.pathsep.join(dict.fromkeys(word for word in words if word and word not in own))
+    missing = [program for program in PROGRAMS if not shutil.which(program, path=native)]
+    if engine != "wheel" and not missing:
+        os.environ["PATH"] = native
         return "native"
     if engine == "native":
         raise ConfigError(
-            f"engine native: {', '.join(PROGRAMS)} are not all on PATH. Install ANTs or use engine wheel."
+            f"engine native: {', '.join(missing)} not found on PATH. Install ANTs, name its folder in ANTSPATH "
+            "(Debian's is /usr/lib/ants) or use engine wheel."
         )
-    folder = str(_wheel_folder())
-    if not os.environ["PATH"].startswith(folder):
-        os.environ["PATH"] = folder + os.pathsep + os.environ["PATH"]
+    os.environ["PATH"] = os.pathsep.join([str(_wheel_folder()), native])
     return "wheel"
 
 
-def _native_present() -> bool:
-    own = {str(folder) for folder in _own_folders.values()}
-    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if p not in own)
-    return all(shutil.which(program, path=path) for program in PROGRAMS)
+def require_fsl() -> None:
+    """Raise ConfigError unless FSL's programs are on PATH, with FSLDIR set, and fslpy is installed."""
+    missing = [program for program in FSL_PROGRAMS if not shutil.which(program)]
+    if missing or not os.environ.get("FSLDIR"):
+        what = f"{', '.join(missing)} not found on PATH" if missing else "FSLDIR is not set"
+        raise ConfigError(f"engine fsl: {what}. Install FSL (see docs/preprocessing.md), or use engine auto.")
+    if not find_spec("fsl"):
+        raise ConfigError("engine fsl: the package fslpy is not installed. Run: pip install 'dualglow[fsl]'.")
+    os.environ["FSLOUTPUTTYPE"] = "NIFTI_GZ"
 
 
 def _wheel_folder() -> Path:
@@ -132,7 +148,7 @@ def run_node(name: str, interface: Any, folder: Path) -> Any:  # noqa: ANN401 - 
 def _reason(text: str) -> str:
     """Find the last line of standard error in a nipype message, else the last line of all."""
     if _CRASHED.search(text):
-        return "the ANTs program crashed, most often because an input image cannot be read."
+        return "the program crashed, most often because an input image cannot be read."
     stderr = text.partition("Stderr:")[2].partition("Traceback")[0].strip()
     lines = [line.strip() for line in (stderr or text).splitlines() if line.strip()]
     return lines[-1] if lines else "failed without a message."
@@ -160,7 +176,7 @@ def read_affine(path: Path) -> np.ndarray:
 
 
 def write_affine(matrix: np.ndarray, path: Path) -> Path:
-    """Write a 4x4 matrix (RAS+ mm, fixed point → moving point) as an ITK affine (.mat) with its centre at the origin."""
+    """Write a 4x4 matrix (RAS+ mm, fixed point → moving point) as an ITK affine (.mat); gives the path."""
     from scipy.io import savemat
 
     flip = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -14,8 +14,9 @@ from nibabel.nifti1 import Nifti1Image
 
 from dualglow.errors import DualGlowError
 from dualglow.files import write_json, written
+from dualglow.preprocess import fsl
 from dualglow.preprocess.affine import NARROW_MARGIN_MM, Aligned, register_affine
-from dualglow.preprocess.ants import run_node, workspace
+from dualglow.preprocess.ants import engine_in_use, run_node, workspace
 from dualglow.preprocess.grid import cropped, widened, with_affine
 from dualglow.preprocess.images import load_3d, save, scratch
 from dualglow.preprocess.presets import Preset
@@ -121,6 +122,8 @@ def _bias_corrected(head: Nifti1Image, carried: np.ndarray, preset: Preset, fold
         cropped(with_affine(part, head.affine), near, _CROP_MARGIN_MM) for part in (np.asarray(head.dataobj), near)
     )
     data, affine = np.maximum(np.asarray(crop.dataobj), 0), crop.affine
+    if engine_in_use() == "fsl":
+        return fsl.without_bias(data, affine, folder)
     inside = (np.asarray(near_crop.dataobj) > 0) & (data > 0)
     interface = N4BiasFieldCorrection(
         dimension=3,

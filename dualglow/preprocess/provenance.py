@@ -1,7 +1,9 @@
 """What made a file: engine, versions, seed, threads; the same few words in every JSON of the preprocessing."""
 
+import os
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from dualglow import __version__
@@ -12,14 +14,22 @@ from dualglow.preprocess.ants import engine_in_use
 def record(preset: str, seed: int | None) -> dict[str, Any]:
     """Describe this process's registrations: engine, its version, threads, seed (None: nothing is drawn), preset."""
     engine = engine_in_use()
+    versions = {"engine_version": _ants_version()}
+    if engine == "fsl":
+        versions = {"engine_version": _fsl_version(), "resampling": f"ANTs {_ants_version()}"}
     return {
         "engine": engine,
-        "engine_version": _ants_version(),
+        **versions,
         "threads": 1,
         "seed": seed,
         "preset": preset,
         "dualglow": __version__,
     }
+
+
+def _fsl_version() -> str:
+    """Give the content of `$FSLDIR/etc/fslversion`, e.g. `6.0.7.14`."""
+    return Path(os.environ["FSLDIR"], "etc", "fslversion").read_text().split(":")[0].strip()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""ANTs registration and resampling of files: the few settings that the pipeline uses, one thread, seeded."""
+"""Registration (by ANTs, or FSL where it is the engine) and resampling (by ANTs) of files: one thread, seeded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dualglow.preprocess.ants import run_node
+from dualglow.preprocess import fsl
+from dualglow.preprocess.ants import engine_in_use, run_node
 from dualglow.preprocess.images import load_3d
 from dualglow.preprocess.presets import Levels
 
@@ -40,6 +41,8 @@ def register_linear(
     `kinds` follow one another, each with all `levels` and with its own mask in the fixed image (or none at all).
     Gives the .mat, fixed point → moving point: the transform that resamples `moving` onto `fixed`.
     """
+    if engine_in_use() == "fsl":
+        return fsl.linear(fixed, moving, kinds[-1] == "Rigid", folder, initial)
     n = len(kinds)
     start: dict[str, Any] = (
         {"initial_moving_transform": [str(initial)]} if initial else {"initial_moving_transform_com": 1}
@@ -66,6 +69,8 @@ def register_syn(
 
     Avants et al. 2008. The warps do not contain `initial`.
     """
+    if engine_in_use() == "fsl":
+        return fsl.deformable(fixed, moving, initial, folder, fixed_mask)
     outputs = run_node(
         "register_syn",
         _registration(

@@ -8,7 +8,8 @@ from nibabel.nifti1 import Nifti1Image
 from scipy import ndimage
 
 from dualglow.errors import InputError
-from dualglow.preprocess.ants import run_node, workspace
+from dualglow.preprocess import fsl
+from dualglow.preprocess.ants import engine_in_use, run_node, workspace
 from dualglow.preprocess.grid import Grid, on_grid, widened, with_affine
 from dualglow.preprocess.images import load_3d, save, scratch
 from dualglow.preprocess.normalise import to_t1_steps
@@ -41,8 +42,10 @@ def segment(t1: Path, affine: Path, inverse_warp: Path, outputs: Segmented, pres
     work = _coarsened(head, preset.tissue_mm)
     with workspace() as folder:
         target = scratch(np.asarray(work.dataobj), work.affine, folder / "t1.nii")
-        priors = _priors(target, affine, inverse_warp, folder)
-        posteriors = _atropos(work, priors, preset, folder)
+        if engine_in_use() == "fsl":
+            posteriors = fsl.tissues(target, folder)
+        else:
+            posteriors = _atropos(work, _priors(target, affine, inverse_warp, folder), preset, folder)
     tissues = np.stack([on_grid(with_affine(p, work.affine), Grid.of(head)) for p in posteriors])
     mask = _brain(tissues.sum(0) > 0.5, head.affine)
     volume = mask.sum() * abs(np.linalg.det(head.affine[:3, :3])) / 1000

@@ -20,7 +20,8 @@ _WHAT = {
     ("T1w", "biascorrected"): "T1 after bias correction, cropped to the head",
     ("T1w", "brain"): "Bias-corrected T1 without skull",
     ("mask", "brain"): "Brain: where grey matter, white matter or CSF are likelier than not",
-    ("pet", "mean"): "PET as scanned: the mean of its frames, in RAS+ orientation",
+    ("pet", "mean"): "PET: the mean of its frames, brought to one pose, in RAS+ orientation",
+    ("pet", "frames"): "PET as scanned: its frames, in RAS+ orientation",
     ("pet", "suvr"): "PET as ratio to the mean of the reference region (SUVR)",
     (
         "xfm",
@@ -46,7 +47,7 @@ def describe(pairs: Path, derivatives: Path, source: Source) -> None:
     """
     table = read_table(pairs, ["pair_id", "t1_paths", "pet_paths"])
     for row in table[["pair_id", "t1_paths", "pet_paths"]].itertuples(index=False):
-        for path in _images(derivatives, row.pair_id):
+        for path in _images(derivatives, str(row.pair_id)):
             write_json(_sidecar(path, row, derivatives, source), path.with_name(_stem(path) + ".json"))
     describe_dataset(derivatives, source, _engines(derivatives, list(table["pair_id"])))
 
@@ -100,7 +101,7 @@ def _units(suffix: str, what: str | None) -> str:
 
 def _sources(named: dict[str, str], row: Any, derivatives: Path, source: Source) -> list[str]:  # noqa: ANN401
     """Give BIDS URIs of the files that an image was made of: the raw scans, or other derivatives of the pair."""
-    if named.get("desc") in ("converted", "mean"):
+    if named.get("desc") in ("converted", "mean", "frames"):
         paths = str(row.t1_paths if named["suffix"] == "T1w" else row.pet_paths).split(";")
         return [f"bids:raw:{quote(os.path.relpath(path, source.folder))}" for path in paths]
     return [f"bids::{path}" for path in _made_of(named, row.pair_id) if (derivatives / path).exists()]
@@ -130,7 +131,7 @@ def _made_by(derivatives: Path, pair: str, named: dict[str, str]) -> dict[str, A
     if named["suffix"] == "pet" or named.get("from") == "pet":
         kind, step = ("pet", "suvr" if named.get("desc") == "suvr" else "coregistration")
     path = derivative(derivatives, pair, kind, "qc", ".json", desc=step)
-    if named.get("desc") in ("converted", "mean") or not path.exists():
+    if named.get("desc") in ("converted", "mean", "frames") or not path.exists():
         return {"dualglow": __version__}
     return dict(read_json(path).get("provenance", {"dualglow": __version__}))
 

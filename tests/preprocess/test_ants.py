@@ -1,6 +1,7 @@
 """The engine: programs from the wheel, and failures as errors of one line."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -35,8 +36,20 @@ def test_unknown_engine() -> None:
 
 def test_native_is_refused_when_only_the_wheel_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.environ["PATH"].split(os.pathsep)[0] + os.pathsep + "/nowhere")
-    with pytest.raises(ConfigError, match="not all on PATH"):
+    with pytest.raises(ConfigError, match=r"not found on PATH\. .* /usr/lib/ants"):
         use_engine("native")
+
+
+def test_a_folder_named_in_antspath_is_native_ants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # what use_engine changes is put back
+    for name in PROGRAMS:
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("ANTSPATH", str(tmp_path))
+    assert use_engine("auto") == "native"
+    assert shutil.which("Atropos") == str(tmp_path / "Atropos")
+    assert use_engine("wheel") == "wheel"
+    assert shutil.which("Atropos") != str(tmp_path / "Atropos")
 
 
 def test_a_failed_program_is_one_line(tmp_path: Path, files: dict[str, Path]) -> None:
