@@ -14,7 +14,7 @@ from dualglow.errors import ConfigError, InputError
 
 MRICRON_AAL = Path("/usr/share/mricron/templates/aal.nii.gz")
 PONS_Z = (-42.0, -20.0)  # mm: the brain stem between medulla and midbrain
-REFERENCE_REGIONS = ("pons", "cerebellum", "global", "none")
+REFERENCE_REGIONS = ("pons", "cerebellum", "pons-vermis", "global", "none")
 
 
 @dataclass(frozen=True)
@@ -47,28 +47,34 @@ def atlas(name: str) -> Atlas:
 
 
 def reference_mask(region: str) -> Nifti1Image:
-    """Binary MNI152 mask (uint8, 1.5 mm) of an SUVR reference region: `pons` or `cerebellum` (whole, with vermis).
+    """Binary MNI152 mask (uint8, 1.5 mm) of an SUVR reference region.
 
-    Derived from Neuromorphometrics and eroded by one voxel against spill-in from neighbours (as Clinica does).
+    `pons`, `cerebellum` (whole, with vermis) or `pons-vermis`, from Neuromorphometrics, eroded by one voxel against
+    spill-in from neighbours (as Clinica does); the vermis borders on cerebellum and is only eroded where that ends. The
+    atlas was drawn in SPM12's MNI152, the pipeline's is nilearn's ICBM 2009a: docs/preprocessing.md says how far apart
+    they are.
     """
     source = _neuromorphometrics()
-    data = np.asarray(source.image.dataobj)
-    if region == "pons":
-        z = _world_z(source.image)
-        mask = (data == _index(source, "Brain_Stem")) & (z >= PONS_Z[0]) & (z <= PONS_Z[1])
-    elif region == "cerebellum":
-        mask = np.isin(data, [index for index, name in source.labels.items() if "Cerebell" in name])
-    else:
-        raise ConfigError(f"reference region {region!r} has no mask: expected pons or cerebellum.")
-    return Nifti1Image(ndimage.binary_erosion(mask).astype(np.uint8), source.image.affine)
+    pons = _pons(source)
+    cerebellum = ndimage.binary_erosion(_named(source, "Cerebell"))
+    masks = {"pons": pons, "cerebellum": cerebellum, "pons-vermis": pons | (cerebellum & _named(source, "Vermal"))}
+    if region not in masks:
+        raise ConfigError(f"reference region {region!r} has no mask: expected one of {', '.join(masks)}.")
+    return Nifti1Image(masks[region].astype(np.uint8), source.image.affine)
+
+
+def _pons(source: Atlas) -> np.ndarray:
+    z = _world_z(source.image)
+    return np.asarray(ndimage.binary_erosion(_named(source, "Brain_Stem") & (z >= PONS_Z[0]) & (z <= PONS_Z[1])))
+
+
+def _named(source: Atlas, fragment: str) -> np.ndarray:
+    """Voxels (bool) of all labels whose names contain a fragment."""
+    return np.isin(np.asarray(source.image.dataobj), [i for i, name in source.labels.items() if fragment in name])
 
 
 def _world_z(image: Nifti1Image) -> np.ndarray:
     return np.asarray(image.affine[2, 3] + image.affine[2, 2] * np.arange(image.shape[2]))
-
-
-def _index(source: Atlas, wanted: str) -> int:
-    return next(index for index, name in source.labels.items() if name == wanted)
 
 
 def _wheel_file(name: str) -> Path:

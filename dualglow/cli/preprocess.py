@@ -1,4 +1,4 @@
-"""Verbs from scanner space to the model grid: convert, normalise, segment, coregister, resample, pack."""
+"""Verbs from scanner space to the model grid and back: convert, normalise, segment, coregister, resample, pack, …"""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dualglow.cli.app import app
+from dualglow.errors import ConfigError
 
 Seed = Annotated[int, typer.Option(help="Seed of the registration's sampling; same seed, same bytes.")]
 EngineOption = Annotated[
@@ -14,7 +15,13 @@ EngineOption = Annotated[
     typer.Option(help="ANTs programs: auto (native if on PATH, else wheel), native, wheel; or fsl instead of them."),
 ]
 PresetOption = Annotated[str, typer.Option(help="default, or fast: coarser, for looking around.")]
-ReferenceOption = Annotated[str, typer.Option(help="SUVR reference region: pons, cerebellum, global or none.")]
+ReferenceOption = Annotated[
+    str,
+    typer.Option(
+        help="SUVR reference region: pons, cerebellum, pons-vermis (mean of the upper half), global, none, or the path "
+        "of a mask in MNI152."
+    ),
+]
 
 
 class Modality(StrEnum):
@@ -28,19 +35,35 @@ class Modality(StrEnum):
 def convert(
     images: Annotated[list[Path], typer.Argument(help="One image, or all files of one PET series.", metavar="IMAGE…")],
     modality: Annotated[Modality, typer.Option(help="t1 or pet.")],
-    out: Annotated[Path, typer.Option(help="3D NIfTI to write.")],
+    out: Annotated[Path, typer.Option(help="3D NIfTI to write; of a PET, the mean of its frames in one pose.")],
+    frames: Annotated[
+        Path | None, typer.Option(help="Output: all frames of a PET as scanned (4D; 3D for one). With --motion.")
+    ] = None,
+    motion: Annotated[
+        Path | None, typer.Option(help="Output: TSV with the pose of every frame (mm, degrees). With --frames.")
+    ] = None,
+    seed: Seed = 1,
+    engine: EngineOption = "auto",
 ) -> None:
     """Read a scan to its last byte and write one 3D float32 image in RAS+ orientation.
 
+    A PET may be 4D or several files: its frames are registered rigidly to their mean and averaged. The mean serves
+    coregistration; `resample` takes the frames and their motion, so that each is interpolated once.
+
     Inputs: NIfTI, Analyze, MGH or ECAT; a folder of DICOM slices, `folder!/I123` for those of one image ID; or
-    `download.zip!/folder/file.nii`, a member of a zip. A PET may be 4D or several files: its frames are averaged.
-    Outputs: NIfTI (mm, RAS+); intensities as they were, but NaN in less than 1 % of the voxels and what is negative in
-    a PET become 0.
-    Example: `dualglow convert I40817_0.nii I40817_1.nii --modality pet --out pet.nii.gz`
+    `download.zip!/folder/file.nii`, a member of a zip. Outputs: NIfTI (mm, RAS+); intensities as they were, but NaN in
+    less than 1 % of the voxels and what is negative in a mean PET become 0.
+    Example: `dualglow convert I40817_0.nii I40817_1.nii --modality pet --out pet.nii.gz --frames frames.nii.gz
+    --motion motion.tsv`
     """
+    from dualglow.preprocess.ants import use_engine
+    from dualglow.preprocess.convert import Series
     from dualglow.preprocess.convert import convert as run
 
-    run(images, modality.value, out)
+    if (frames is None) != (motion is None):
+        raise ConfigError("--frames and --motion belong together: give both, or neither.")
+    use_engine(engine)
+    run(images, modality.value, out, Series(frames, motion) if frames and motion else None, seed)
 
 
 @app.command()
@@ -133,7 +156,7 @@ def resample(
     csf: Annotated[Path, typer.Option(help="CSF in T1 space.")],
     affine: Annotated[Path, typer.Option(help="Affine of normalise (.mat).")],
     warp: Annotated[Path, typer.Option(help="Warp of normalise.")],
-    pet: Annotated[Path, typer.Option(help="Converted PET.")],
+    pet: Annotated[Path, typer.Option(help="Frames of the PET as convert writes them (4D, or 3D).")],
     rigid: Annotated[Path, typer.Option(help="Transform of coregister (.mat).")],
     mni_t1: Annotated[Path, typer.Option(help="Output: T1, MNI152 1.5 mm.")],
     mni_mask: Annotated[Path, typer.Option(help="Output: brain mask, MNI152 1.5 mm.")],
@@ -146,10 +169,15 @@ def resample(
     mni_pet: Annotated[Path, typer.Option(help="Output: PET, MNI152 1.5 mm, SUVR.")],
     model_pet: Annotated[Path, typer.Option(help="Output: PET, model grid, SUVR.")],
     suvr_qc: Annotated[Path, typer.Option(help="Output: JSON about the reference region.")],
+    motion: Annotated[
+        Path | None, typer.Option(help="Motion of the frames as convert writes it; without it they lie still.")
+    ] = None,
     reference: ReferenceOption = "pons",
     engine: EngineOption = "auto",
 ) -> None:
     """Carry T1, tissues and PET to MNI152 and the model grid, each in one interpolation; PET becomes SUVR.
+
+    Each frame of a dynamic PET goes from its own voxels to each grid; the frames are averaged there.
 
     Inputs: images in their own spaces and the transforms. Outputs: 121x145x121 at 1.5 mm, 64x96x64 at 2.25 mm, skull
     removed; PET in T1 space with the head. Units: SUVR (1 = mean of the reference region).
@@ -163,7 +191,33 @@ def resample(
     carried = steps.T1Outputs(mni_t1, mni_mask, mni_gm, mni_wm, mni_csf, model_t1, model_mask)
     steps.resample_t1(native, carried)
     outputs = steps.PetOutputs(t1_pet, mni_pet, model_pet, suvr_qc)
-    steps.resample_pet(pet, rigid, native, carried, outputs, reference)
+    steps.resample_pet(pet, motion, rigid, native, carried, outputs, reference)
+
+
+@app.command()
+def native(
+    image: Annotated[Path, typer.Argument(help="Image in MNI152 or on the model grid, such as a synthetic PET.")],
+    like: Annotated[Path, typer.Option(help="Image whose voxels are wanted: the converted T1, or the PET.")],
+    affine: Annotated[Path, typer.Option(help="Affine of normalise (.mat).")],
+    inverse_warp: Annotated[Path, typer.Option(help="Inverse warp of normalise.")],
+    out: Annotated[Path, typer.Option(help="NIfTI to write.")],
+    rigid: Annotated[
+        Path | None, typer.Option(help="Transform of coregister (.mat), if --like lies in the PET's space.")
+    ] = None,
+    engine: EngineOption = "auto",
+) -> None:
+    """Carry an image from MNI152 or the model grid to the T1's own voxels, or the PET's, in one interpolation.
+
+    Inputs: the image and the person's transforms. Outputs: NIfTI with the shape and affine of --like. Units: the
+    image's; 0 outside it.
+    Example: `dualglow native sub-X_desc-synthetic_pet.nii.gz --like t1.nii.gz --affine a.mat --inverse-warp i.nii.gz
+    --out sub-X_space-T1w_desc-synthetic_pet.nii.gz`
+    """
+    from dualglow.preprocess.ants import use_engine
+    from dualglow.preprocess.resample import to_native
+
+    use_engine(engine)
+    to_native(image, like, affine, inverse_warp, out, rigid)
 
 
 @app.command()

@@ -45,8 +45,8 @@ def convert(paths: Sequence[Path], modality: Modality, out: Path, series: Series
     A path may lead to NIfTI, Analyze, MGH or ECAT, into a zip, or to DICOM slices (see `sources`). Frames are
     registered to their mean, then averaged by their durations where BIDS sidecars state these, else alike. The mean
     serves registration; `series` keeps the frames themselves, which `resample` carries to their targets without a
-    second interpolation. Negative voxels of a mean PET, which reconstruction leaves where nothing is, become 0. Without an
-    orientation in the header the voxel axes are taken as LAS, with a warning.
+    second interpolation. Negative voxels of a mean PET, which reconstruction leaves where nothing is, become 0.
+    Without an orientation in the header the voxel axes are taken as LAS, with a warning.
 
     Raises
     ------

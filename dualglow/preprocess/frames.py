@@ -2,8 +2,8 @@
 
 The motion table has one row a frame: `frame` (from 1), `trans_x`, `trans_y`, `trans_z` (mm), `rot_x`, `rot_y`, `rot_z`
 (degrees), `displacement` (mm), `weight` (share of the mean) and `registered` (false: no signal, its neighbour's pose).
-A point x of the mean lies in a frame at R (x - c) + c + t, in RAS+ mm: R turns about x, then y, then z (fixed axes), c is
-the centre of the field of view. `displacement` is the mean length of that way over a sphere of 65 mm around the head.
+A point x of the mean lies in a frame at R (x - c) + c + t, in RAS+ mm: R turns about x, then y, then z (fixed axes), c
+is the centre of the field of view. `displacement` is the mean length of that way over a sphere of 65 mm about the head.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def still(frames: int = 1) -> pd.DataFrame:
 
 
 def poses(table: pd.DataFrame, affine: np.ndarray, shape: Sequence[int]) -> list[np.ndarray]:
-    """Give the pose of every frame of a motion table (4x4, mean → frame, RAS+ mm) whose voxels are `affine`, `shape`."""
+    """Give the poses of a motion table (4x4, mean → frame, RAS+ mm) of frames with these voxels."""
     middle = _centre(affine, shape)
     return [_matrix(row, middle) for _, row in table.iterrows()]
 

@@ -100,3 +100,11 @@ def template_mask(grid: Grid) -> np.ndarray:
     from nilearn.datasets import load_mni152_brain_mask
 
     return on_grid(load_mni152_brain_mask(resolution=1), grid) >= 0.5
+
+
+@cache
+def template_t1(grid: Grid) -> np.ndarray:
+    """Give nilearn's MNI152 T1, skull-stripped, on a grid (float32)."""
+    from nilearn.datasets import load_mni152_template
+
+    return on_grid(load_mni152_template(resolution=1), grid)

@@ -57,18 +57,26 @@ def load_3d(path: Path) -> Nifti1Image:
 
 def require_sound(image: Nifti1Image, path: Path) -> None:
     """Raise InputError unless the image is 3D, finite and not constant."""
-    if image.ndim != 3:
-        raise InputError(f"{path}: has the shape {image.shape}; expected a 3D image, as `dualglow convert` writes it.")
+    require_finite_3d(image, path)
     data = np.asarray(image.dataobj)
-    if not np.isfinite(data).all():
-        raise InputError(f"{path}: has NaN or infinite voxels. Make it again from its source.")
     if data.min() == data.max():
         raise InputError(f"{path}: all voxels have the same value ({data.flat[0]}). The image is empty.")
 
 
-def save(image: Nifti1Image, path: Path) -> None:
-    """Write a sound 3D image, whole or not at all: float32, or uint8 for masks; sform and qform both set."""
-    require_sound(image, path)
+def require_finite_3d(image: Nifti1Image, path: Path) -> None:
+    """Raise InputError unless the image is 3D and finite."""
+    if image.ndim != 3:
+        raise InputError(f"{path}: has the shape {image.shape}; expected a 3D image, as `dualglow convert` writes it.")
+    if not np.isfinite(np.asarray(image.dataobj)).all():
+        raise InputError(f"{path}: has NaN or infinite voxels. Make it again from its source.")
+
+
+def save(image: Nifti1Image, path: Path, may_be_empty: bool = False) -> None:
+    """Write a sound 3D image, whole or not at all: float32, or uint8 for masks; sform and qform both set.
+
+    What a failed registration moved out of the picture may be empty: constant.
+    """
+    (require_finite_3d if may_be_empty else require_sound)(image, path)
     data = np.asarray(image.dataobj)
     kind = np.uint8 if data.dtype in (np.bool_, np.uint8) else np.float32
     with written(path) as part:

@@ -14,7 +14,7 @@ from dualglow.preprocess.grid import Grid, with_affine
 from dualglow.preprocess.images import load, save
 from dualglow.preprocess.normalise import Normalised, normalise
 from dualglow.preprocess.presets import preset_named
-from dualglow.preprocess.resample import NativeT1, T1Outputs, carry_to_t1, resample_t1
+from dualglow.preprocess.resample import NativeT1, T1Outputs, carry_from_mni, resample_t1
 from dualglow.preprocess.segment import Segmented, segment
 
 
@@ -97,7 +97,7 @@ def to_native(image_on_mni_or_model_grid: Path, prepared: PreparedT1, out: Path)
     """Carry an MNI152 image in one interpolation to the voxels of the T1 file that was given: its shape, its affine."""
     normalised = prepared.normalised
     grid = Grid.of(load(prepared.converted))
-    native = carry_to_t1(image_on_mni_or_model_grid, normalised.affine, normalised.inverse_warp, grid)
+    native = carry_from_mni(image_on_mni_or_model_grid, normalised.affine, normalised.inverse_warp, grid)
     wanted = load(prepared.source).affine
     turn = nib.orientations.ornt_transform(nib.io_orientation(native.affine), nib.io_orientation(wanted))
     turned = native.as_reoriented(turn)

@@ -24,22 +24,27 @@ rule convert_t1:
 
 
 rule convert_pet:
-    """One 3D PET in RAS+ orientation: frames are averaged."""
+    """The frames of a PET in RAS+ orientation, their motion, and their mean in one pose."""
     input:
         raw("pet_paths"),
     output:
-        derivative("pet", "pet", desc="mean"),
+        mean=derivative("pet", "pet", desc="mean"),
+        frames=derivative("pet", "pet", desc="frames"),
+        motion=derivative("pet", "motion", ".tsv"),
     log:
         f"<logs>/convert_pet/{PAIR}.log",
     benchmark:
         f"<benchmarks>/convert_pet/{PAIR}.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=2000,
+        runtime=20,
     params:
         images=images("pet_paths"),
+        engine=ENGINE,
+        seed=SEED,
     shell:
-        "dualglow convert {params.images:q} --modality pet --out {output} &> {log}"
+        "dualglow convert {params.images:q} --modality pet --out {output.mean} --frames {output.frames} "
+        "--motion {output.motion} --engine {params.engine} --seed {params.seed} &> {log}"
 
 
 rule normalise:
@@ -102,7 +107,7 @@ rule coregister:
     """Rigid PET → T1 (mutual information), as SPM12's Coregister: Estimate."""
     input:
         t1=rules.normalise.output.biascorrected,
-        pet=rules.convert_pet.output,
+        pet=rules.convert_pet.output.mean,
     output:
         transform=derivative("pet", "xfm", ".mat", from_="pet", to="T1w"),
         metrics=derivative("pet", "qc", ".json", desc="coregistration"),
@@ -126,9 +131,14 @@ MNI = {"space": "MNI152"}
 MODEL_GRID = {"space": "MNI152", "res": "model"}
 
 
+# A region by its name, or a mask by its path.
+REFERENCE = config["preprocess"]["reference"]
+
+
 rule resample:
     """T1, tissues and PET to MNI152 and the model grid, each in one interpolation; PET in SUVR."""
     input:
+        [REFERENCE] if REFERENCE.endswith((".nii", ".nii.gz")) else [],
         t1=rules.normalise.output.biascorrected,
         affine=rules.normalise.output.affine,
         warp=rules.normalise.output.warp,
@@ -136,7 +146,8 @@ rule resample:
         gm=rules.segment.output.gm,
         wm=rules.segment.output.wm,
         csf=rules.segment.output.csf,
-        pet=rules.convert_pet.output,
+        pet=rules.convert_pet.output.frames,
+        motion=rules.convert_pet.output.motion,
         rigid=rules.coregister.output.transform,
     output:
         mni_t1=derivative("anat", "T1w", desc="brain", **MNI),
@@ -160,36 +171,51 @@ rule resample:
     params:
         inputs=lambda wildcards, input: flags(dict(input.items())),
         outputs=lambda wildcards, output: flags(dict(output.items())),
-        reference=config["preprocess"]["reference"],
+        reference=REFERENCE,
         engine=ENGINE,
     shell:
-        "dualglow resample {params.inputs} {params.outputs} --reference {params.reference} "
+        "dualglow resample {params.inputs} {params.outputs} --reference {params.reference:q} "
         "--engine {params.engine} &> {log}"
 
 
+# What the pages of quality control show: all pairs, and of the excluded ones what there is.
+QC_INPUTS = {
+    "pairs": "<results>/cohort/pairs.tsv",
+    "metrics": for_every_pair("pet", "qc", ".json", desc="pair"),
+    "excluded": of_excluded_pairs("pet", "qc", ".json", desc="pair"),
+    "exclude": config["preprocess"]["exclude"] or [],
+}
+
+
+def qc_options(wildcards, input):
+    """Options of `dualglow qc-group`: what both sets of pages share, and the tables that there are."""
+    tables = [name for name in ("exclude", "pseudonyms") if input.get(name)]
+    return [
+        f"--derivatives={RESULTS}/derivatives",
+        *(["--simulated"] if config["cohort"]["simulated"] else []),
+        *(f"--{name}={input.get(name)}" for name in tables),
+    ]
+
+
 rule qc:
-    """A picture and the numbers by which a person, or a threshold, sees whether this pair can be used."""
+    """The pictures and numbers by which a person, or a threshold, sees whether this pair can be used."""
     input:
         t1=rules.normalise.output.biascorrected,
         gm=rules.segment.output.gm,
         wm=rules.segment.output.wm,
+        csf=rules.segment.output.csf,
         mask=rules.segment.output.mask,
         warp=rules.normalise.output.warp,
         t1_pet=rules.resample.output.t1_pet,
         mni_t1=rules.resample.output.mni_t1,
         mni_mask=rules.resample.output.mni_mask,
         mni_pet=rules.resample.output.mni_pet,
+        motion=rules.convert_pet.output.motion,
+        normalisation=rules.normalise.output.metrics,
         coregistration=rules.coregister.output.metrics,
         suvr_qc=rules.resample.output.suvr_qc,
-        # ancient: a new person's row does not draw everyone's picture again
-        pseudonyms=ancient("<results>/cohort/pseudonyms.tsv") if PSEUDONYMS else [],
     output:
-        picture=report(
-            derivative("figures", "pet", ".png", desc="qc"),
-            category="2 Preprocessing",
-            caption="../report/qc.rst",
-            labels=pair_labels,
-        ),
+        pictures=directory(f"{RESULTS}/derivatives/sub-{{sub}}/ses-{{ses}}/figures"),
         metrics=derivative("pet", "qc", ".json", desc="pair"),
     log:
         f"<logs>/qc/{PAIR}.log",
@@ -199,12 +225,52 @@ rule qc:
         mem_mb=2000,
         runtime=10,
     params:
-        inputs=lambda wildcards, input: flags(
-            {name: path for name, path in input.items() if path}
-        ),
+        inputs=lambda wildcards, input: flags(dict(input.items())),
         pair=PAIR,
     shell:
-        "dualglow qc {params.inputs} --pair {params.pair} --picture {output.picture} --metrics {output.metrics} &> {log}"
+        "dualglow qc {params.inputs} --pair {params.pair} --pictures {output.pictures} --metrics {output.metrics} "
+        "&> {log}"
+
+
+rule qc_group:
+    """The pages on which a person looks at all pairs, by their real names: who writes exclude.tsv needs them."""
+    input:
+        **QC_INPUTS,
+    output:
+        directory("<results>/qc"),
+    log:
+        "<logs>/qc_group.log",
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        options=qc_options,
+    shell:
+        "dualglow qc-group --pairs {input.pairs} {params.options:q} --out {output} &> {log}"
+
+
+rule qc_report:
+    """The same pages for the report: under pseudonyms, unless the configuration says otherwise."""
+    input:
+        **QC_INPUTS,
+        pseudonyms="<results>/cohort/pseudonyms.tsv" if PSEUDONYMS else [],
+    output:
+        report(
+            directory("<results>/report/qc"),
+            htmlindex="index.html",
+            category="2 Preprocessing",
+            caption="../report/qc.rst",
+            labels={"pages": "quality control"},
+        ),
+    log:
+        "<logs>/qc_report.log",
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        options=qc_options,
+    shell:
+        "dualglow qc-group --pairs {input.pairs} {params.options:q} --shared --out {output} &> {log}"
 
 
 rule pack:
@@ -236,13 +302,13 @@ rule pack:
     params:
         derivatives=f"{RESULTS}/derivatives",
         out=subpath(output.volumes, parent=True),
-        reference=config["preprocess"]["reference"],
+        reference=REFERENCE,
         simulated="--simulated" if config["cohort"]["simulated"] else "",
         exclude=lambda wildcards, input: [
             f"--exclude={path}" for path in [input.exclude] if path
         ],
     shell:
-        "dualglow pack --pairs {input.pairs} --derivatives {params.derivatives} --reference {params.reference} "
+        "dualglow pack --pairs {input.pairs} --derivatives {params.derivatives} --reference {params.reference:q} "
         "{params.simulated} {params.exclude:q} --out {params.out} &> {log}"
 
 
@@ -268,12 +334,8 @@ rule describe:
 
 
 rule preprocess:
-    """Target: every pair in T1 space, MNI152 and on the model grid, with its QC picture.
-
-    Of the pairs that a person excluded, the pictures that there are.
-    """
+    """Target: every pair in T1 space, MNI152 and on the model grid, with the pages of quality control."""
     input:
         rules.pack.output,
         rules.describe.output,
-        for_every_pair("figures", "pet", ".png", desc="qc"),
-        of_excluded_pairs("figures", "pet", ".png", desc="qc"),
+        rules.qc_group.output,

@@ -44,8 +44,8 @@ rule train:
         "--out {params.out} &> {log}"
 
 
-rule synthesise:
-    """The held-out people's PETs and their standard deviation, in SUVR."""
+checkpoint synthesise:
+    """The held-out people's PETs and their standard deviation, in SUVR; a checkpoint, as failed pairs have none."""
     input:
         rules.pack.output,
         weights=rules.train.output.weights,
