@@ -22,6 +22,7 @@ def test_the_papers_configuration_plans_806_pairs(settings: dict, snakemake: Sna
     write_cohort(settings, 806)
     planned = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "all"))
     assert planned["convert_t1"] == planned["coregister"] == planned["qc"] == 806
+    assert planned["qc_group"] == planned["qc_report"] == 1
     assert planned["train"] == planned["evaluate"] == 3 * 10
     assert planned["table1"] == planned["figure4"] == planned["packed_report"] == 1
 
@@ -112,10 +113,14 @@ def test_pseudonyms_are_for_those_who_want_them(pseudonyms: bool, settings: dict
     settings["report"] = {"pseudonyms": pseudonyms}
     result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "report")
     assert ("pseudonyms" in jobs(result)) == pseudonyms
-    key = f"--pseudonyms {settings['results']}/cohort/pseudonyms.tsv"
-    commands = [line for line in result.stdout.splitlines() if "dualglow qc" in line or "dualglow share" in line]
-    assert len(commands) == 4
-    assert all((key in command) == pseudonyms for command in commands)
+    key = re.compile(rf"--pseudonyms[ =]{settings['results']}/cohort/pseudonyms.tsv")
+    lines = result.stdout.splitlines()
+    outward = [line for line in lines if "dualglow share" in line or "dualglow qc-group" in line and "--shared" in line]
+    assert len(outward) == 2
+    assert all(bool(key.search(command)) == pseudonyms for command in outward)
+    local = [line for line in lines if "dualglow qc" in line and line not in outward]
+    assert len(local) == 3 + 1  # who writes exclude.tsv needs the real names
+    assert not any("--pseudonyms" in command for command in local)
 
 
 @pytest.mark.parametrize(

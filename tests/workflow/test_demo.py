@@ -129,7 +129,9 @@ def test_the_report_holds_every_kind_of_result(twin: dict) -> None:
     with zipfile.ZipFile(results(twin) / "report.zip") as report:
         names = [Path(name).name for name in report.namelist()]
     assert names.count("training.png") == 2 * 4  # folds × methods
-    assert sum(name.endswith("qc_pet.png") for name in names) == 6
+    assert sum(name.endswith("desc-suvr_pet.webp") for name in names) == 6
+    assert len([name for name in names if re.fullmatch(r"P[0-9a-f]{8}-\d\.html", name)]) == 6
+    assert {"index.html", "group.tsv", "template.webp"} <= set(names)
     for name in ("cohort.png", "cohort_days.png", "table1.tsv", "figure4.png", "figure5.png", "figure7.png"):
         assert name in names
 

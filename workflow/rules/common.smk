@@ -84,16 +84,6 @@ def raw(column):
     return paths
 
 
-def pair_labels(wildcards):
-    """What the report calls a pair: its pseudonym, or its real name where the configuration says so."""
-    if not PSEUDONYMS:
-        return {"subject": wildcards.sub, "session": wildcards.ses}
-    table = pd.read_csv(f"{RESULTS}/cohort/pseudonyms.tsv", sep="\t", dtype=str)
-    name = table.set_index("pair_id").loc[PAIR.format(**wildcards), "pseudonym"]
-    person, number = name.rsplit("-", 1)
-    return {"person": person, "pair": number}
-
-
 def download(wildcards):
     """A sample sheet; nothing for a folder, which is read in place; a missing input that says what to do."""
     root = Path(config["cohort"]["root"])

@@ -160,6 +160,7 @@ rule named_report:
         rules.tables.input,
         rules.figures.input,
         rules.preprocess.input,
+        rules.qc_report.output,
         rules.cohort.input,
         config=rules.settings.output,
     output:
@@ -168,7 +169,7 @@ rule named_report:
         "<logs>/named_report.log",
     localrule: True
     shell:
-        "snakemake tables figures preprocess cohort --nolock --workflow-profile none --configfile {input.config} "
+        "snakemake tables figures preprocess qc_report cohort --nolock --workflow-profile none --configfile {input.config} "
         "--report {output} &> {log}"
 
 

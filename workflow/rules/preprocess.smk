@@ -2,6 +2,7 @@
 SEED = config["seed"]
 ENGINE = config["preprocess"]["engine"]
 PRESET = config["preprocess"]["preset"]
+ADOPTED = config["preprocess"]["derivatives"]
 
 
 rule convert_t1:
@@ -47,10 +48,44 @@ rule convert_pet:
         "--motion {output.motion} --engine {params.engine} --seed {params.seed} &> {log}"
 
 
+if ADOPTED:
+
+    ruleorder: adopt > segment
+
+    rule adopt:
+        """Another program's bias-corrected T1, tissues and brain mask, in the place of ours."""
+        input:
+            t1=rules.convert_t1.output,
+        output:
+            t1=derivative("anat", "T1w", desc="preproc"),
+            gm=derivative("anat", "probseg", label="GM"),
+            wm=derivative("anat", "probseg", label="WM"),
+            csf=derivative("anat", "probseg", label="CSF"),
+            mask=derivative("anat", "mask", desc="brain"),
+            metrics=derivative("anat", "qc", ".json", desc="adoption"),
+        log:
+            f"<logs>/adopt/{PAIR}.log",
+        resources:
+            mem_mb=2000,
+            runtime=20,
+        params:
+            outputs=lambda wildcards, output: flags(
+                {f"out_{name}": path for name, path in output.items()}
+            ),
+            derivatives=ADOPTED,
+            scan=images("t1_paths"),
+            pair=PAIR,
+            preset=PRESET,
+            engine=ENGINE,
+        shell:
+            "dualglow adopt --derivatives {params.derivatives:q} --pair {params.pair} --scan {params.scan:q} "
+            "--converted {input.t1} {params.outputs} --preset {params.preset} --engine {params.engine} &> {log}"
+
+
 rule normalise:
     """T1 to MNI152: affine, bias field, SyN."""
     input:
-        t1=rules.convert_t1.output,
+        t1=derivative("anat", "T1w", desc="preproc" if ADOPTED else "converted"),
     output:
         biascorrected=derivative("anat", "T1w", desc="biascorrected"),
         affine=derivative(
@@ -67,12 +102,13 @@ rule normalise:
         mem_mb=2000,
         runtime=30,
     params:
+        corrected="--corrected" if ADOPTED else "",
         preset=PRESET,
         engine=ENGINE,
         seed=SEED,
     shell:
         "dualglow normalise --t1 {input.t1} --biascorrected {output.biascorrected} --affine {output.affine} "
-        "--warp {output.warp} --inverse-warp {output.inverse_warp} --metrics {output.metrics} "
+        "--warp {output.warp} --inverse-warp {output.inverse_warp} --metrics {output.metrics} {params.corrected} "
         "--preset {params.preset} --engine {params.engine} --seed {params.seed} &> {log}"
 
 

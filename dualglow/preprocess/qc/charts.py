@@ -77,11 +77,10 @@ class Distribution:
 
     def _svg(self, marks: Markup, said: str) -> Markup:
         label = f"{self.measure.title} over {len(self.values)} pairs, median {self.median}; {said}"
-        begin = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-            _WIDTH, _HEIGHT, label
-        )
+        begin = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">')
         axis = Markup('<path class="axis" d="M0 {}H{}"/>').format(_BASE, _WIDTH)
-        return begin + self._beyond() + self._bars() + axis + marks + Markup("</svg>")
+        body = self._beyond() + self._bars() + axis + marks
+        return begin.format(_WIDTH, _HEIGHT, label) + body + Markup("</svg>")
 
     def _bars(self) -> Markup:
         counts, _ = np.histogram(np.clip(self.values, self.low, self.high), _BINS, (self.low, self.high))

@@ -66,13 +66,14 @@ def read_cohort(
         If a pair was not measured and is not excluded either.
     """
     found = {pair: numbers for pair in pair_ids if (numbers := _numbers(derivatives, pair, pair in excluded))}
-    scores = robust_scores(values_of(found), [bool(numbers["usable"]) for numbers in found.values()])
+    table = robust_scores(values_of(found), [bool(numbers["usable"]) for numbers in found.values()])
+    scores = {pair: dict(zip(NAMES, map(float, row), strict=True)) for pair, row in zip(found, table.to_numpy(), strict=True)}
     pairs = [
         Pair(
             pair_id=pair,
             label=labels[pair] if labels else pair,
             numbers=found.get(pair, {}),
-            scores=scores.loc[pair].to_dict() if pair in found else {},
+            scores=scores.get(pair, {}),
             excluded=pair in excluded,
             reason="" if labels else excluded.get(pair, ""),
         )
@@ -99,6 +100,7 @@ def robust_scores(values: pd.DataFrame, usable: list[bool]) -> pd.DataFrame:
     away = (values - middle) / spread
     for measure in MEASURES:
         away[measure.name] = _towards_worse(away[measure.name], measure.worse)
+    away.loc[:, values.isna().all()] = 0.0  # a number that does not exist in this cohort
     return away.fillna(np.inf).assign(**{m.name: 0.0 for m in MEASURES if m.worse is Worse.neither})
 
 

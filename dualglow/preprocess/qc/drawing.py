@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from dualglow.files import written
-from dualglow.preprocess.grid import MNI_GRID, on_grid, template_mask
+from dualglow.preprocess.grid import MNI_GRID, on_grid, template_mask, template_t1
 
 COLOURS = {"orange": "#ffb454", "blue": "#58a6ff", "green": "#3ddc97", "white": "#f0f3f6"}
 """Of contours, by the names that the pages use beside the pictures."""
@@ -109,14 +109,7 @@ def draw_thumbnail(cuts: list[tuple[Stage, Layers, Cut]], out: Path) -> None:
 
 def draw_template(out: Path) -> None:
     """Draw the MNI152 template on the stage of all T1s in MNI152."""
-    draw(Stage.mni(), Layers(scaled(template_t1(), template_mask(MNI_GRID)), contours=template_outlines()), out)
-
-
-def template_t1() -> np.ndarray:
-    """The template's brain on MNI_GRID."""
-    from nilearn.datasets import load_mni152_template
-
-    return on_grid(load_mni152_template(resolution=1), MNI_GRID)
+    draw(Stage.mni(), Layers(scaled(template_t1(MNI_GRID), template_mask(MNI_GRID)), contours=template_outlines()), out)
 
 
 def template_outlines() -> list[tuple[np.ndarray, str]]:
@@ -172,9 +165,7 @@ def _draw_cut(axes: Axes, stage: Stage, layers: Layers, cut: Cut, words: bool = 
         axes.imshow(rgba, origin="lower", aspect=aspect, interpolation="bilinear")
     for mask, colour in layers.contours:
         if plane(mask).any():
-            axes.contour(
-                plane(mask).astype(float), levels=[0.5], colors=[COLOURS[colour]], linewidths=1.2 if words else 0.6
-            )
+            axes.contour(plane(mask), levels=[0.5], colors=[COLOURS[colour]], linewidths=1.2 if words else 0.6)
     axes.set_xlim(*stage.limits(across))
     axes.set_ylim(*stage.limits(up))
     axes.set_axis_off()

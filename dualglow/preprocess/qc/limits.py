@@ -37,6 +37,10 @@ class Measure:
             return "not measured"
         return f"{value:.{self.digits}f} {self.unit}".strip().replace(" °", "°")
 
+    def holds(self, value: float | None) -> bool:
+        """Whether a value was measured and is within the limits."""
+        return value is not None and self.low <= value <= self.high
+
     @property
     def expected(self) -> str:
         """The limits in words; empty without limits."""
@@ -85,30 +89,34 @@ MEASURES: tuple[Measure, ...] = (
             f"unusual for FDG, so that region or units may be wrong: {_REFERENCE}"),
     Measure("reference_coverage", "Reference region in view", "%", 0, Worse.low, 1, "share of the region with signal",
             80, look="the PET's field of view cuts the reference region"),
-    Measure("reference_inside", "Reference region in the brain", "%", 0, Worse.low, 2,
-            "share of the region within this person's brain mask in MNI152", 90,
-            look=f"the region lies beside this brain: {_REFERENCE}"),
+    Measure("reference_tissue", "Reference region in tissue", "%", 0, Worse.low, 2,
+            "share of the region that is this person's grey or white matter in MNI152", 70,
+            look=f"the region lies in CSF or beside the brain: {_REFERENCE}"),
+    Measure("reference_offset_mm", "Reference region misplaced by", "mm", 1, Worse.high, 1.5,
+            "from its anatomy in this T1, found by the template around the region", high=5,
+            look=f"the region lies beside its anatomy: {_REFERENCE}"),
     Measure("reference_cv", "Unevenness of the region", "CV", 2, Worse.high, 0.02,
             "standard deviation over mean of the PET in the reference region", high=0.35,
             look=f"something else than the region is in it: {_REFERENCE}"),
     Measure("reference_mean", "Mean of the region", "", 0, Worse.neither, 1, "in the units of the PET's file"),
 )  # fmt: skip
 NAMES = tuple(measure.name for measure in MEASURES)
-_ONLY_OF_SUVR = ("suvr_brain_mean", "reference_cv", "reference_coverage", "reference_inside")
+# What a PET that is relative to nothing, or to the whole brain, does not have.
+_ABSENT = {
+    "none": tuple(name for name in NAMES if name.startswith(("reference_", "suvr_"))),
+    "global": ("reference_offset_mm",),
+}
+
+
+def applies(name: str, region: str) -> bool:
+    """Whether a number exists for PETs that are relative to this reference region."""
+    return name not in _ABSENT.get(region, ())
 
 
 def flags(numbers: dict[str, Any]) -> list[str]:
-    """One line per number that is outside its limits or could not be measured; those of SUVR only if PETs are SUVR."""
-    plain = numbers["reference_region"] == "none"
-    return [
-        _flag(measure, numbers[measure.name])
-        for measure in MEASURES
-        if not (plain and measure.name in _ONLY_OF_SUVR) and not _fits(measure, numbers[measure.name])
-    ]
-
-
-def _fits(measure: Measure, value: float | None) -> bool:
-    return value is not None and measure.low <= value <= measure.high
+    """One line per number that is outside its limits or could not be measured."""
+    judged = [measure for measure in MEASURES if applies(measure.name, numbers["reference_region"])]
+    return [_flag(measure, value) for measure in judged if not measure.holds(value := numbers[measure.name])]
 
 
 def _flag(measure: Measure, value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The pages on which a person looks at a cohort's preprocessing: one of the group, one per pair, no external resource."""
+"""The pages on which a person looks at a cohort's preprocessing: the group's and each pair's; nothing from elsewhere."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from dualglow.preprocess.qc.drawing import COLOUR_MAP, draw_template
 from dualglow.preprocess.qc.limits import INFINITE, MEASURES, Worse
 from dualglow.preprocess.qc.panels import PICTURES, picture
 
-_FOLDER = "pictures"
+_FOLDER, _TEMPLATE = "pictures", "template.webp"
 
 
 @dataclass(frozen=True)
@@ -47,32 +47,20 @@ def write_pages(pairs: list[Pair], derivatives: Path, site: Site, out: Path) -> 
     """
     known = [pair for pair in pairs if pair.known]
     values = values_of({pair.pair_id: pair.numbers for pair in known})
-    spread = {measure.name: Distribution.of(measure, values[measure.name]) for measure in MEASURES}
+    existing = [measure for measure in MEASURES if values[measure.name].notna().any()]
+    spread = {measure.name: Distribution.of(measure, values[measure.name]) for measure in existing}
     templates = _templates()
     with written_folder(out, (".html", ".tsv", _FOLDER)) as folder:
         (folder / _FOLDER).mkdir()
         shown = {pair.pair_id: _pictures(pair, derivatives, folder) for pair in known}
-        if known:
-            draw_template(folder / _FOLDER / "template.webp")
+        draw_template(folder / _FOLDER / _TEMPLATE)
         write_table(group_table(pairs), folder / "group.tsv")
-        group = _group(pairs, spread, {pair: pic["thumbnail"] for pair, pic in shown.items()}, site)
-        (folder / "index.html").write_text(templates.get_template("group.html.jinja").render(site=site, **group))
+        pages = {"index.html": ("group.html.jinja", _group(pairs, spread, shown, site))}
         for place, pair in enumerate(known):
-            around = {
-                "before": _page(known[place - 1]) if place else None,
-                "after": _page(known[place + 1]) if place + 1 < len(known) else None,
-            }
-            page = templates.get_template("pair.html.jinja").render(
-                site=site,
-                pair=pair,
-                pic=shown[pair.pair_id],
-                rows=_rows(pair, spread),
-                place=place + 1,
-                total=len(known),
-                measured=len(known),
-                **around,
-            )
-            (folder / _page(pair)).write_text(page)
+            pages[_page(pair)] = ("pair.html.jinja", _pair(known, place, spread, shown[pair.pair_id]))
+        for name, (template, content) in pages.items():
+            text = templates.get_template(template).render(site=site, **content)
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def exclude_text(pairs: list[Pair]) -> str:
@@ -91,7 +79,7 @@ def _templates() -> Environment:
     found = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     found.filters["lower_first"] = _lower_first
     steps = [to_hex(colormaps[COLOUR_MAP](i / 8)) for i in range(9)]
-    source = {name: (Path(__file__).parent / "templates" / name).read_text() for name in ("style.css", "group.js")}
+    source = {name: (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8") for name in ("style.css", "group.js")}
     found.globals |= {
         "style": Markup(source["style.css"]),
         "script": Markup(source["group.js"]),
@@ -133,7 +121,7 @@ def _linked(source: Path, target: Path) -> None:
 
 
 def _group(
-    pairs: list[Pair], spread: dict[str, Distribution], thumbnails: dict[str, str | None], site: Site
+    pairs: list[Pair], spread: dict[str, Distribution], shown: dict[str, dict[str, str | None]], site: Site
 ) -> dict[str, Any]:
     """What the group's page shows."""
     known = [pair for pair in pairs if pair.known]
@@ -150,10 +138,10 @@ def _group(
     return {
         "pairs": pairs,
         "pages": pages,
-        "thumbnails": thumbnails,
+        "thumbnails": {pair: pictures["thumbnail"] for pair, pictures in shown.items()},
         "charts": charts,
         "sorting": {pair.pair_id: _sorting(pair) for pair in pairs},
-        "measures": MEASURES,
+        "measures": [one.measure for one in spread.values()],
         "filters": [(name, title, count) for name, (title, count) in counts.items()],
         "excluded": counts["excluded"][1],
         "cohort": [(one.measure, one.pointed(known, pages), one.median) for one in spread.values()],
@@ -171,15 +159,34 @@ def _sorting(pair: Pair) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _pair(
+    known: list[Pair], place: int, spread: dict[str, Distribution], pictures: dict[str, str | None]
+) -> dict[str, Any]:
+    """What the page of the pair at this place shows."""
+    pair = known[place]
+    return {
+        "pair": pair,
+        "pic": pictures,
+        "template": f"{_FOLDER}/{_TEMPLATE}",
+        "region": Path(pair.numbers["reference_region"]).name,  # of a mask by its path, the name alone
+        "rows": _rows(pair, spread),
+        "place": place + 1,
+        "total": len(known),
+        "before": _page(known[place - 1]) if place else None,
+        "after": _page(known[place + 1]) if place + 1 < len(known) else None,
+    }
+
+
 def _rows(pair: Pair, spread: dict[str, Distribution]) -> list[dict[str, Any]]:
     """The table of a pair's numbers."""
-    rows = []
-    for measure in MEASURES:
-        value, score = pair.numbers[measure.name], pair.scores[measure.name]
-        inside = value is not None and measure.low <= value <= measure.high
-        chart = spread[measure.name].marked(value)
-        judged = None if measure.worse is Worse.neither else score
-        rows.append(
-            {"measure": measure, "value": measure.says(value), "chart": chart, "score": judged, "out": not inside}
-        )
-    return rows
+    return [
+        {
+            "measure": one.measure,
+            "value": one.measure.says(value),
+            "chart": one.marked(value),
+            "score": None if one.measure.worse is Worse.neither else pair.scores[name],
+            "out": not one.measure.holds(value),
+        }
+        for name, one in spread.items()
+        for value in [pair.numbers[name]]
+    ]

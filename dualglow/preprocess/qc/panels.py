@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dualglow.files import written, written_folder
-from dualglow.preprocess.derivatives import derivative
 from dualglow.preprocess.grid import MNI_GRID, template_mask
 from dualglow.preprocess.qc.drawing import Layers, Stage, draw, draw_thumbnail, scaled, template_outlines
 from dualglow.preprocess.qc.inputs import PairImages
