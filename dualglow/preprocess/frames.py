@@ -41,8 +41,9 @@ def find_motion(frames: Sequence[np.ndarray], affine: np.ndarray, weights: np.nd
     """Register every frame (x, y, z) rigidly to the weighted mean of the others; gives the motion table.
 
     Repeatedly: first to the frames as they are, then to the frames as moved, each from the pose found before (at first
-    from the header's: a centre of mass follows the noise). A frame without signal, such as the first seconds after the
-    injection, takes the pose of the nearest frame that has some. One frame alone does not move.
+    from the header's: a centre of mass follows the noise). A frame's own noise must not hold it in place, so it is
+    compared with the others alone and goes as far as the mean of all lies. A frame without signal, such as the first
+    seconds after the injection, takes the pose of the nearest frame that has some. One frame alone does not move.
     """
     coarse = [_coarse(frame, affine) for frame in frames]
     head = _head(coarse, weights)
@@ -50,7 +51,13 @@ def find_motion(frames: Sequence[np.ndarray], affine: np.ndarray, weights: np.nd
     seen = np.array([_resembles(coarse, weights, index, head) for index in range(len(coarse))])
     found = [np.eye(4) for _ in frames]
     for _ in range(_ROUNDS if seen.sum() > 1 else 0):
-        before, found = found, _all_registered(coarse, found, weights, seen, head, seed)
+        others = _all_registered(coarse, found, weights, seen, head, seed)
+        shares = 1 - weights * seen / (weights * seen).sum()  # the mean of all lies this far on the way to the others
+        before = found
+        found = [
+            _part(new @ np.linalg.inv(old), share, head_centre) @ old
+            for new, old, share in zip(others, before, shares, strict=True)
+        ]
         steps = [_displacement(new @ np.linalg.inv(old), head_centre) for new, old in zip(found, before, strict=True)]
         if max(steps) <= _STILL_MM:
             break
@@ -106,7 +113,7 @@ def _head(images: Sequence[Nifti1Image], weights: np.ndarray) -> np.ndarray:
 
 
 def _without(images: Sequence[Nifti1Image], weights: np.ndarray, index: int) -> Nifti1Image:
-    """Mean of all other frames: a frame's own noise must not hold it in place."""
+    """Mean of all other frames."""
     others = [np.asarray(image.dataobj) for position, image in enumerate(images) if position != index]
     left = np.delete(weights, index)
     return Nifti1Image(mean_frame(others, left if left.sum() > 0 else np.ones_like(left)), images[0].affine)
@@ -153,6 +160,15 @@ def _registered(fixed: Nifti1Image, moving: Nifti1Image, head: np.ndarray, start
             write_affine(start, folder / "start.mat"),
         )
         return read_affine(found)
+
+
+def _part(motion: np.ndarray, share: float, centre: np.ndarray) -> np.ndarray:
+    """Go a share of the way of a rigid motion (4x4): of its turn about `centre`, and of that point's shift."""
+    part = np.eye(4)
+    part[:3, :3] = Rotation.from_rotvec(share * Rotation.from_matrix(motion[:3, :3]).as_rotvec()).as_matrix()
+    shift = motion[:3, :3] @ centre + motion[:3, 3] - centre
+    part[:3, 3] = centre - part[:3, :3] @ centre + share * shift
+    return part
 
 
 def _moved(image: Nifti1Image, pose: np.ndarray) -> Nifti1Image:

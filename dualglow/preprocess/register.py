@@ -9,7 +9,7 @@ import numpy as np
 
 from dualglow.preprocess import fsl
 from dualglow.preprocess.ants import engine_in_use, run_node
-from dualglow.preprocess.images import load_3d
+from dualglow.preprocess.images import load, require_finite_3d
 from dualglow.preprocess.presets import Levels
 
 Interpolation = Literal["Linear", "BSpline", "NearestNeighbor"]
@@ -59,7 +59,7 @@ def register_linear(
         ),
         folder,
     )  # fmt: skip
-    return Path(outputs.forward_transforms[0])
+    return Path(outputs.forward_transforms[-1])
 
 
 def register_syn(
@@ -129,7 +129,7 @@ def resample(
     """Carry an image onto the grid of `reference` through all `steps` in one interpolation; writes `out`.
 
     `steps` run from the reference's space to the image's, first step first. Outside the image the value is 0.
-    Gives the array (float32), checked to be finite and not constant.
+    Gives the array (float32), checked to be finite; it is all 0 if the steps lead past the image.
     """
     from nipype.interfaces.ants import ApplyTransforms
 
@@ -146,4 +146,6 @@ def resample(
         output_image=str(out),
     )
     run_node(f"resample_{out.name.partition('.')[0]}", interface, out.parent)
-    return np.asarray(load_3d(out).dataobj)
+    carried = load(out)
+    require_finite_3d(carried, out)
+    return np.asarray(carried.dataobj)
