@@ -76,6 +76,9 @@ def normalise(
     metrics: Annotated[
         Path, typer.Option(help="Output: JSON with all attempts, whether the result is usable, why not.")
     ],
+    corrected: Annotated[
+        bool, typer.Option("--corrected", help="The T1 is bias-corrected and cropped: adopted.")
+    ] = False,
     preset: PresetOption = "default",
     seed: Seed = 1,
     engine: EngineOption = "auto",
@@ -94,7 +97,7 @@ def normalise(
     from dualglow.preprocess.presets import preset_named
 
     use_engine(engine)
-    run(t1, Normalised(affine, warp, inverse_warp, biascorrected, metrics), preset_named(preset), seed)
+    run(t1, Normalised(affine, warp, inverse_warp, biascorrected, metrics), preset_named(preset), seed, corrected)
 
 
 @app.command()

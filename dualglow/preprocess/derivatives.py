@@ -14,7 +14,7 @@ _ORDER = ("space", "res", "from", "to", "mode", "label", "desc")
 _IGNORED = """# Not in the BIDS schema yet: transforms, numbers and pages of quality control, motion traces
 *_xfm.*
 *_qc.json
-*_timeseries.tsv
+*_motion.tsv
 **/figures
 *.html
 """
@@ -73,12 +73,14 @@ class Source:
         return self.root.parent if self.root.is_file() else self.root
 
 
-def describe_dataset(root: Path, source: Source, engines: Sequence[dict[str, Any]]) -> None:
+def describe_dataset(root: Path, source: Source, engines: Sequence[dict[str, Any]], adopted: str | None = None) -> None:
     """Write what makes a folder a BIDS derivative: description, README and what a validator should pass over.
 
-    `engines` are records of provenance, one per program and version that took part.
+    `engines` are records of provenance, one per program and version that took part; `adopted` the URI of another
+    program's derivatives that ours start from.
     """
     raw = source.folder.absolute().as_uri()
+    links = {"raw": raw, "adopted": adopted} if adopted else {"raw": raw}
     simulated = " of a simulated cohort (no real people)" if source.simulated else ""
     write_json(
         {
@@ -86,8 +88,8 @@ def describe_dataset(root: Path, source: Source, engines: Sequence[dict[str, Any
             "BIDSVersion": "1.10.0",
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "DualGlow", "Version": __version__}, *(_program(engine) for engine in engines)],
-            "SourceDatasets": [{"URL": raw}],
-            "DatasetLinks": {"raw": raw},
+            "SourceDatasets": [{"URL": link} for link in links.values()],
+            "DatasetLinks": links,
         },
         root / "dataset_description.json",
     )

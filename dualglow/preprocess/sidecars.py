@@ -49,7 +49,8 @@ def describe(pairs: Path, derivatives: Path, source: Source) -> None:
     for row in table[["pair_id", "t1_paths", "pet_paths"]].itertuples(index=False):
         for path in _images(derivatives, str(row.pair_id)):
             write_json(_sidecar(path, row, derivatives, source), path.with_name(_stem(path) + ".json"))
-    describe_dataset(derivatives, source, _engines(derivatives, list(table["pair_id"])))
+    roots = [root for pair in table["pair_id"] if (root := _adoption(derivatives, pair).get("root"))]
+    describe_dataset(derivatives, source, _engines(derivatives, list(table["pair_id"])), roots[0] if roots else None)
 
 
 def _images(derivatives: Path, pair: str) -> list[Path]:
@@ -71,7 +72,7 @@ def _entities(path: Path) -> dict[str, str]:
 def _sidecar(path: Path, row: Any, derivatives: Path, source: Source) -> dict[str, Any]:  # noqa: ANN401 - a row of pairs.tsv
     named = _entities(path)
     suffix, what, pair = named["suffix"], named.get("desc"), row.pair_id
-    text = _WHAT.get((suffix, what)) or f"Probability of {named.get('label', 'a tissue')} per voxel, 0 to 1"
+    text = _WHAT.get((suffix, what)) or (f"Probability of {named['label']}" if "label" in named else suffix)
     if suffix == "xfm":
         text += ". " + _DIRECTION[named["from"], named["to"]]
     content: dict[str, Any] = {
@@ -104,13 +105,33 @@ def _sources(named: dict[str, str], row: Any, derivatives: Path, source: Source)
     if named.get("desc") in ("converted", "mean", "frames"):
         paths = str(row.t1_paths if named["suffix"] == "T1w" else row.pet_paths).split(";")
         return [f"bids:raw:{quote(os.path.relpath(path, source.folder))}" for path in paths]
-    return [f"bids::{path}" for path in _made_of(named, row.pair_id) if (derivatives / path).exists()]
+    adoption = _adoption(derivatives, row.pair_id)
+    if adopted := _adopted_file(named, adoption):
+        return [f"bids:adopted:{quote(adopted)}"]
+    made_of = _made_of(named, row.pair_id, bool(adoption))
+    return [f"bids::{path}" for path in made_of if (derivatives / path).exists()]
 
 
-def _made_of(named: dict[str, str], pair: str) -> list[Path]:
+def _adoption(derivatives: Path, pair: str) -> dict[str, Any]:
+    """Read what `adopt` says of a pair: root and names of another program's files; nothing if it did not run."""
+    path = derivative(derivatives, pair, "anat", "qc", ".json", desc="adoption")
+    return read_json(path) if path.exists() else {}
+
+
+def _adopted_file(named: dict[str, str], adoption: dict[str, Any]) -> str | None:
+    """Give the other program's file that an image in T1 space is a copy of."""
+    if not adoption or "space" in named or named["suffix"] not in ("T1w", "probseg", "mask"):
+        return None
+    if named["suffix"] == "T1w" and named["desc"] != "preproc":
+        return None
+    return adoption["files"].get(named.get("label", named["suffix"]))
+
+
+def _made_of(named: dict[str, str], pair: str, adopted: bool) -> list[Path]:
     """List the derivatives, relative to their root, that an image was made of; not all are made in every run."""
     head = derivative("", pair, "anat", "T1w", desc="biascorrected")
     pet = derivative("", pair, "pet", "pet", desc="mean")
+    frames = [derivative("", pair, "pet", "pet", desc="frames"), derivative("", pair, "pet", "motion", ".tsv")]
     rigid = derivative("", pair, "pet", "xfm", ".mat", from_="pet", to="T1w")
     affine = derivative("", pair, "anat", "xfm", ".mat", from_="T1w", to="MNI152", desc="affine")
     to_mni = [affine, derivative("", pair, "anat", "xfm", from_="T1w", to="MNI152", desc="warp")]
@@ -118,9 +139,10 @@ def _made_of(named: dict[str, str], pair: str) -> list[Path]:
     if suffix == "xfm":
         return [pet, head] if named["from"] == "pet" else [head]
     if suffix == "pet":
-        return [pet, rigid, *(to_mni if mni else [])]
+        return [*frames, rigid, *(to_mni if mni else [])]
     if suffix == "T1w":
-        return [head, *to_mni] if mni else [derivative("", pair, "anat", "T1w", desc="converted")]
+        before = "preproc" if adopted and named["desc"] == "biascorrected" else "converted"
+        return [head, *to_mni] if mni else [derivative("", pair, "anat", "T1w", desc=before)]
     native = {name: named[name] for name in ("label", "desc") if name in named}
     return [derivative("", pair, "anat", suffix, **native), *to_mni] if mni else [head]
 

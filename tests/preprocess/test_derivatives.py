@@ -25,6 +25,7 @@ IMAGES = [
     *(("anat", "T1w", {"desc": "brain", **space}) for space in (MNI, MODEL)),
     *(("pet", "pet", {"desc": "suvr", **space}) for space in ({"space": "T1w"}, MNI, MODEL)),
     ("pet", "pet", {"desc": "mean"}),
+    ("pet", "pet", {"desc": "frames"}),
     ("anat", "xfm", {"from_": "T1w", "to": "MNI152", "desc": "warp"}),
     ("anat", "xfm", {"from_": "MNI152", "to": "T1w", "desc": "warp"}),
 ]
@@ -46,7 +47,7 @@ def root(tmp_path: Path) -> Path:
         derivative(root, PAIR, datatype, "xfm", ".mat", **entities).write_bytes(b"matrix")
     for datatype, desc in (("anat", "normalisation"), ("pet", "coregistration"), ("pet", "suvr"), ("pet", "pair")):
         write_json({"provenance": RECORD}, derivative(root, PAIR, datatype, "qc", ".json", desc=desc))
-    derivative(root, PAIR, "pet", "timeseries", ".tsv", desc="motion").write_text("frame\ttrans_x\n0\t0\n")
+    derivative(root, PAIR, "pet", "motion", ".tsv").write_text("frame\ttrans_x\n0\t0\n")
     picture = derivative(root, PAIR, "figures", "pet", ".png", desc="qc")
     picture.parent.mkdir()
     picture.write_bytes(b"\x89PNG")
@@ -101,3 +102,18 @@ def test_sidecars_say_unit_skull_seed_and_that_nobody_is_real(root: Path) -> Non
 def test_the_programs_are_named_with_their_versions(root: Path) -> None:
     programs = read_json(root / "dataset_description.json")["GeneratedBy"]
     assert [(program["Name"], program["Version"]) for program in programs[1:]] == [("ANTs", "v2.5.1")]
+
+
+def test_what_was_adopted_is_named_in_its_own_dataset(root: Path) -> None:
+    """A link to the other program's folder, and the exact file in it."""
+    save(nib.Nifti1Image(np.arange(64, dtype=np.float32).reshape(4, 4, 4), np.eye(4)),
+         derivative(root, PAIR, "anat", "T1w", desc="preproc"))  # fmt: skip
+    files = {"T1w": "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz", "GM": "sub-01/anat/sub-01_label-GM_probseg.nii.gz"}
+    adoption = {"root": "file:///data/fmriprep", "files": files, "program": "fMRIPrep 23.1.2"}
+    write_json(adoption, derivative(root, PAIR, "anat", "qc", ".json", desc="adoption"))
+    describe(root.parent / "pairs.tsv", root, Source(root.parent / "download", simulated=False))
+    assert _sidecar(root, "anat", "T1w", desc="preproc")["Sources"] == [f"bids:adopted:{files['T1w']}"]
+    assert _sidecar(root, "anat", "probseg", label="GM")["Sources"] == [f"bids:adopted:{files['GM']}"]
+    assert _sidecar(root, "anat", "T1w", desc="biascorrected")["Sources"][0].endswith("desc-preproc_T1w.nii.gz")
+    assert read_json(root / "dataset_description.json")["DatasetLinks"]["adopted"] == "file:///data/fmriprep"
+    assert [issue for issue in bids_issues(root) if issue[1] == "error"] == []

@@ -34,6 +34,18 @@ def test_a_fold_needs_only_its_own_models(settings: dict, snakemake: Snakemake) 
     assert "table1" not in planned
 
 
+def test_processed_t1s_are_adopted_instead_of_segmented(settings: dict, snakemake: Snakemake) -> None:
+    write_cohort(settings, 10)
+    settings["preprocess"] = {"derivatives": "derivatives/fmriprep"}
+    result = snakemake(settings, "--dry-run", "--quiet", "rules", "--", "preprocess")
+    planned = jobs(result)
+    assert planned["adopt"] == planned["normalise"] == 10
+    assert "segment" not in planned
+    printed = snakemake(settings, "--dry-run", "--printshellcmds", "--", "preprocess").stdout
+    assert "dualglow adopt --derivatives derivatives/fmriprep --pair sub-900S0000_ses-20100101 --scan" in printed
+    assert re.search(r"dualglow normalise --t1 \S+_desc-preproc_T1w.nii.gz .* --corrected", printed)
+
+
 def test_uncertainty_is_measured_on_demand(settings: dict, snakemake: Snakemake) -> None:
     write_cohort(settings, 20)
     settings["models"] = {"dualglow-conditional": {"covariates": ["age"]}}
@@ -115,7 +127,9 @@ def test_pseudonyms_are_for_those_who_want_them(pseudonyms: bool, settings: dict
     assert ("pseudonyms" in jobs(result)) == pseudonyms
     key = re.compile(rf"--pseudonyms[ =]{settings['results']}/cohort/pseudonyms.tsv")
     lines = result.stdout.splitlines()
-    outward = [line for line in lines if "dualglow share" in line or "dualglow qc-group" in line and "--shared" in line]
+    outward = [
+        line for line in lines if "dualglow share" in line or ("dualglow qc-group" in line and "--shared" in line)
+    ]
     assert len(outward) == 2
     assert all(bool(key.search(command)) == pseudonyms for command in outward)
     local = [line for line in lines if "dualglow qc" in line and line not in outward]

@@ -139,6 +139,9 @@ rule segment:
         "--preset {params.preset} --engine {params.engine} &> {log}"
 
 
+SEGMENTED = rules.adopt if ADOPTED else rules.segment
+
+
 rule coregister:
     """Rigid PET → T1 (mutual information), as SPM12's Coregister: Estimate."""
     input:
@@ -178,10 +181,10 @@ rule resample:
         t1=rules.normalise.output.biascorrected,
         affine=rules.normalise.output.affine,
         warp=rules.normalise.output.warp,
-        mask=rules.segment.output.mask,
-        gm=rules.segment.output.gm,
-        wm=rules.segment.output.wm,
-        csf=rules.segment.output.csf,
+        mask=SEGMENTED.output.mask,
+        gm=SEGMENTED.output.gm,
+        wm=SEGMENTED.output.wm,
+        csf=SEGMENTED.output.csf,
         pet=rules.convert_pet.output.frames,
         motion=rules.convert_pet.output.motion,
         rigid=rules.coregister.output.transform,
@@ -237,10 +240,10 @@ rule qc:
     """The pictures and numbers by which a person, or a threshold, sees whether this pair can be used."""
     input:
         t1=rules.normalise.output.biascorrected,
-        gm=rules.segment.output.gm,
-        wm=rules.segment.output.wm,
-        csf=rules.segment.output.csf,
-        mask=rules.segment.output.mask,
+        gm=SEGMENTED.output.gm,
+        wm=SEGMENTED.output.wm,
+        csf=SEGMENTED.output.csf,
+        mask=SEGMENTED.output.mask,
         warp=rules.normalise.output.warp,
         t1_pet=rules.resample.output.t1_pet,
         mni_t1=rules.resample.output.mni_t1,
