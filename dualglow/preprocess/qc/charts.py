@@ -65,15 +65,22 @@ class Distribution:
         """The chart with every unusual pair as a point that leads to its page."""
         odd = [pair for pair in pairs if np.isfinite(s := pair.scores[self.measure.name]) and s > UNUSUAL]
         points = Markup("").join(
-            Markup('<a href="{}"><circle class="odd" cx="{:.1f}" cy="{}" r="5"><title>{}</title></circle></a>').format(
+            Markup('<a href="{}">{}<title>{}</title></path></a>').format(
                 pages[pair.pair_id],
-                self.place(pair.numbers[self.measure.name]),
-                _BASE,
+                self._point(pair.numbers[self.measure.name]),
                 f"{pair.label}: {self.measure.says(pair.numbers[self.measure.name])}",
             )
             for pair in odd
         )
         return self._svg(points, f"{len(odd)} of {len(pairs)} pairs are unusual")
+
+    def _point(self, value: float) -> Markup:
+        """A disc at the value, left open for its title; beyond the axis a triangle that points there."""
+        x = self.place(value)
+        disc = f"M{x - 5:.1f} {_BASE}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0z"
+        way = 9 if value > self.high else -9
+        triangle = f"M{x - way:.1f} {_BASE - 6}l{way} 6l{-way} 6z"
+        return Markup('<path class="odd" d="{}">').format(disc if self.low <= value <= self.high else triangle)
 
     def _svg(self, marks: Markup, said: str) -> Markup:
         label = f"{self.measure.title} over {len(self.values)} pairs, median {self.median}; {said}"

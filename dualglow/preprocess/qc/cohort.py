@@ -67,7 +67,7 @@ def read_cohort(
     """
     found = {pair: numbers for pair in pair_ids if (numbers := _numbers(derivatives, pair, pair in excluded))}
     table = robust_scores(values_of(found), [bool(numbers["usable"]) for numbers in found.values()])
-    scores = {pair: dict(zip(NAMES, map(float, row), strict=True)) for pair, row in zip(found, table.to_numpy(), strict=True)}
+    scores = {name: dict(zip(NAMES, map(float, table.loc[name]), strict=True)) for name in found}
     pairs = [
         Pair(
             pair_id=pair,

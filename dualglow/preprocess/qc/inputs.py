@@ -10,10 +10,10 @@ from nibabel.nifti1 import Nifti1Image
 
 from dualglow.errors import InputError
 from dualglow.files import read_json, read_table
+from dualglow.preprocess.frames import COLUMNS
 from dualglow.preprocess.images import load
 
 VERDICT = ("usable", "reason", "provenance")
-_MOTION = ["frame", "trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z", "displacement"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PairImages:
 
 def read_motion(path: Path) -> pd.DataFrame:
     """Read the motion trace of a PET: one row per frame, mm and degrees; one row of zeros for a static PET."""
-    return read_table(path, _MOTION)
+    return read_table(path, list(COLUMNS))
 
 
 def read_verdict(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The pages on which a person looks at a cohort's preprocessing: the group's and each pair's; nothing from elsewhere."""
+"""The pages on which a person looks at a cohort's preprocessing: the group's and each pair's, needing no network."""
 
 import os
 import shutil
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
@@ -79,10 +78,7 @@ def _templates() -> Environment:
     found = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     found.filters["lower_first"] = _lower_first
     steps = [to_hex(colormaps[COLOUR_MAP](i / 8)) for i in range(9)]
-    source = {name: (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8") for name in ("style.css", "group.js")}
     found.globals |= {
-        "style": Markup(source["style.css"]),
-        "script": Markup(source["group.js"]),
         "gradient": ", ".join(steps),
         "infinite": INFINITE,
         "unusual": UNUSUAL,

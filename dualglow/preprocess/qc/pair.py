@@ -54,7 +54,7 @@ def measure(
         "mask_dice": _dice(images.mni_brain, template_mask(MNI_GRID)),
         "jacobian_min": low,
         "jacobian_max": high,
-        "pet_t1_nmi": similarity(images.t1, images.t1_pet, images.brain)["nmi"],
+        "pet_t1_nmi": _agreement(images),
         "rotation_deg": moved["rotation_deg"],
         "shift_mm": float(np.linalg.norm(moved["translation_mm"])),
         "motion_mm": motion["displacement"].max(),
@@ -101,6 +101,12 @@ def _tissues(images: PairImages) -> dict[str, float]:
         "csf_share": 100 * images.csf.sum(dtype=np.float64) / whole,
         "cjv": float(white.std() + grey.std()) / abs(apart) if apart else np.nan,
     }
+
+
+def _agreement(images: PairImages) -> float:
+    """Normalised mutual information of T1 and PET within the brain; NaN without brain or signal."""
+    seen = images.brain.any() and min(data[images.brain].std() for data in (images.t1, images.t1_pet)) > 0
+    return similarity(images.t1, images.t1_pet, images.brain)["nmi"] if seen else np.nan
 
 
 def _dice(one: np.ndarray, other: np.ndarray) -> float:
