@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from dualglow.preprocess.ants import read_affine, write_affine
 from dualglow.preprocess.images import load_3d
 from dualglow.preprocess.presets import Preset
 from dualglow.preprocess.register import Linear, register_linear
-from dualglow.preprocess.starts import Coarse, best_starts
+from dualglow.preprocess.starts import Coarse, best_starts, pose
 from dualglow.preprocess.template import Template
 
 WIDE_MARGIN_MM = 10.0
 NARROW_MARGIN_MM = 4.0
 _CHECK_MM, _COARSE_MM = 4.0, 8.0
 _KINDS: tuple[Linear, ...] = ("Rigid", "Similarity", "Affine")
-GOOD_R = 0.6  # no second try from here on
-USABLE_R = 0.45
+GOOD_R = 0.65  # no second try from here on; right ones reached 0.69 to 0.83, wrong ones at most 0.61
+USABLE_R = 0.5
 VOLUME = (0.45, 1.6)  # the head's brain over the template's
 STRETCH = 1.6  # largest over smallest scale
 
@@ -34,6 +35,11 @@ class Attempt:
     volume_ratio: float
     stretch: float
     fault: str
+
+    @property
+    def good(self) -> bool:
+        """Whether no other start is worth a try."""
+        return not self.fault and self.similarity >= GOOD_R
 
     def as_json(self) -> dict[str, Any]:
         """Give the attempt's entry in the metrics."""
@@ -59,7 +65,7 @@ def register_affine(template: Template, head: Path, preset: Preset, seed: int, f
     image = load_3d(head)
     check = _Check.of(template, image, _CHECK_MM)
     found = [_attempt("centres of mass", template, head, preset, seed, folder / "com", check, None)]
-    if found[0][1].fault or found[0][1].similarity < GOOD_R:
+    if not found[0][1].good:
         coarse = _Check.of(template, image, _COARSE_MM)
         for number, start in enumerate(
             best_starts(coarse.similarity, coarse.template.centre(), coarse.head.centre())[:2]
@@ -68,7 +74,12 @@ def register_affine(template: Template, head: Path, preset: Preset, seed: int, f
             own.mkdir()
             initial = write_affine(start, own / "start.mat")
             found.append(_attempt(f"coarse search {number + 1}", template, head, preset, seed, own, check, initial))
+            if found[-1][1].good:
+                break
     path, best = max(found, key=lambda pair: (not pair[1].fault, pair[1].similarity))
+    if best.fault and not check.overlaps(read_affine(path)):  # show the images on each other
+        centred = pose(Rotation.identity(), check.template.centre(), check.head.centre())
+        path = write_affine(centred, folder / "centred.mat")
     return Aligned(path, best, [attempt for _, attempt in found])
 
 
@@ -107,6 +118,11 @@ class _Check:
         """Correlation around the brain; what lies outside the head's field of view counts as dark."""
         moved = np.nan_to_num(self.head.at(self.template, matrix))[self.around]
         return float(np.corrcoef(moved, self.template.data[self.around])[0, 1]) if np.ptp(moved) > 0 else 0.0
+
+    def overlaps(self, matrix: np.ndarray) -> bool:
+        """Whether the head's field of view holds a good part of the template's brain, and the head is no mere dot."""
+        seen = np.isfinite(self.head.at(self.template, matrix))[self.around]
+        return bool(seen.mean() > 0.25) and VOLUME[0] / 2 < np.linalg.det(matrix[:3, :3]) < VOLUME[1] * 2
 
     def judge(self, name: str, matrix: np.ndarray) -> Attempt:
         scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)

@@ -1,6 +1,6 @@
 """Rigid PET → T1 by mutual information, as SPM12's Coregister: Estimate; it notices its own failure."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,49 @@ from dualglow.preprocess.provenance import record
 from dualglow.preprocess.register import Step, register_linear, resample
 from dualglow.preprocess.starts import Coarse, best_starts, pose
 
-GOOD_CONTRAST = 7.0  # no second try from here on: docs/preprocessing.md has the figures
-USABLE_CONTRAST = 5.0
+# Measured on simulated people and on images that are none of a head: docs/preprocessing.md.
+GOOD_CONTRAST, USABLE_CONTRAST = 7.0, 4.0
+GOOD_SHARPNESS, USABLE_SHARPNESS = 0.12, 0.08
+NO_NMI = 1.0
 _BINS = 32
 _COARSE_MM = 8.0
 _OVERLAP = 0.25  # of the T1's field of view
 _TURNED = 60
+_NEAR = (15.0, 10.0)  # degrees, mm
+_LEAST_SPREAD = 0.01  # of the NMI of turned poses; images of noise have less
 
 
 @dataclass(frozen=True)
 class Attempt:
     """One registration: where it started, and the PET's likeness to the T1 there, on coarse images.
 
-    `nmi` at the pose that was found; `contrast` is by how many standard deviations it exceeds that of turned poses.
+    nmi: normalised mutual information, 1 for none; contrast: by how many standard deviations it exceeds that of random
+    turns; sharpness: the share of it that 15 degrees or 10 mm in the most lenient direction cost.
     """
 
     start: str
     nmi: float
     contrast: float
+    sharpness: float
+
+    @property
+    def good(self) -> bool:
+        """Whether no other start is worth a try."""
+        return self.contrast >= GOOD_CONTRAST and self.sharpness >= GOOD_SHARPNESS
+
+    @property
+    def fault(self) -> str:
+        """Why the pose cannot be trusted, in one line, or nothing."""
+        if self.contrast >= USABLE_CONTRAST and self.sharpness >= USABLE_SHARPNESS:
+            return ""
+        return (
+            f"no pose makes them alike (contrast {self.contrast:.1f}, expected {USABLE_CONTRAST:g} or more; sharpness "
+            f"{self.sharpness:.2f}, expected {USABLE_SHARPNESS:g} or more)"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Give the attempt's entry in the metrics."""
-        return {"start": self.start, "nmi": round(self.nmi, 4), "contrast": round(self.contrast, 2)}
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
 def coregister(t1: Path, pet: Path, transform: Path, metrics: Path, preset: Preset, seed: int) -> None:
@@ -54,14 +75,13 @@ def coregister(t1: Path, pet: Path, transform: Path, metrics: Path, preset: Pres
         pet_plain = scratch(np.asarray(frame.dataobj), frame.affine, folder / "pet.nii")
         rigid, best, attempts = _register(t1_plain, pet_plain, preset, seed, folder)
         moved = resample(pet_plain, t1_plain, [Step(rigid)], folder / "moved.nii")
-        reason = _fault(best, np.asarray(head.dataobj), moved)
         write_json(
             {
                 **similarity(np.asarray(head.dataobj), moved, moved != 0),
                 **_displacement(read_affine(rigid), head),
                 "attempts": [attempt.as_json() for attempt in attempts],
-                "usable": not reason,
-                "reason": f"PET to T1: {reason}" if reason else "",
+                "usable": not best.fault,
+                "reason": f"PET to T1: {best.fault}" if best.fault else "",
                 "seed": seed,
                 "preset": preset.name,
                 "provenance": record(preset.name, seed),
@@ -73,7 +93,10 @@ def coregister(t1: Path, pet: Path, transform: Path, metrics: Path, preset: Pres
 
 
 def _register(t1: Path, pet: Path, preset: Preset, seed: int, folder: Path) -> tuple[Path, Attempt, list[Attempt]]:
-    """Start at the centres of mass; if the result is doubtful, also at the best of many poses of coarse images."""
+    """Start at the centres of mass; if the result is doubtful, also at the best of many poses of coarse images.
+
+    Gives the best attempt's transform, that attempt, and all of them.
+    """
     check = _Check.of(load_3d(t1), load_3d(pet))
 
     def attempt(name: str, start: Path | None) -> tuple[Path, Attempt]:
@@ -83,11 +106,16 @@ def _register(t1: Path, pet: Path, preset: Preset, seed: int, folder: Path) -> t
         return path, check.judge(name, read_affine(path))
 
     found = [attempt("centres of mass", None)]
-    if found[0][1].contrast < GOOD_CONTRAST:
+    if not found[0][1].good:
         starts = best_starts(check.nmi, check.t1.centre(), check.pet.centre())
         for number, matrix in enumerate(starts[:2], start=1):
             found.append(attempt(f"coarse search {number}", write_affine(matrix, folder / f"start_{number}.mat")))
+            if found[-1][1].good:
+                break
     path, best = max(found, key=lambda pair: pair[1].nmi)
+    if best.nmi == NO_NMI:  # not even overlapping: show the images on each other
+        here, there = check.t1.centre(), check.pet.centre()
+        path = write_affine(pose(Rotation.identity(), here, there), folder / "centres.mat")
     return path, best, [each for _, each in found]
 
 
@@ -103,28 +131,27 @@ class _Check:
         return cls(Coarse.of(t1, _COARSE_MM), Coarse.of(pet, _COARSE_MM))
 
     def nmi(self, matrix: np.ndarray) -> float:
-        """Normalised mutual information where both images are; 1, its least, where they hardly overlap."""
+        """Normalised mutual information where both images are; its least where they hardly overlap."""
         moved = self.pet.at(self.t1, matrix)
         both = np.isfinite(moved)
         if both.mean() < _OVERLAP or np.ptp(moved[both]) == 0:
-            return 1.0
+            return NO_NMI
         return similarity(self.t1.data, moved, both)["nmi"]
 
     def judge(self, name: str, matrix: np.ndarray) -> Attempt:
-        """Compare the pose with itself turned about the T1's centre of mass, always in the same ways."""
+        """Compare the pose with others, turned and shifted about the T1's centre of mass, always in the same ways."""
         centre, nmi = self.t1.centre(), self.nmi(matrix)
-        turns = Rotation.random(_TURNED, random_state=0)
-        others = np.array([self.nmi(matrix @ pose(turn, centre, centre)) for turn in turns])
-        return Attempt(name, nmi, float((nmi - others.mean()) / max(others.std(), 1e-3)))
 
+        def after(turn: Rotation, shift: np.ndarray) -> float:
+            return self.nmi(matrix @ pose(turn, centre, centre + shift))
 
-def _fault(best: Attempt, t1: np.ndarray, moved: np.ndarray) -> str:
-    if best.contrast < USABLE_CONTRAST:
-        return (
-            f"their likeness is no better than by chance (contrast {best.contrast:.1f}, expected {USABLE_CONTRAST:g}): "
-            "other images, or none of a head"
-        )
-    return ""
+        turned = np.array([after(turn, np.zeros(3)) for turn in Rotation.random(_TURNED, random_state=0)])
+        near = [
+            after(Rotation.from_rotvec(_NEAR[0] * step[:3], degrees=True), _NEAR[1] * step[3:])
+            for step in np.vstack([np.eye(6), -np.eye(6)])
+        ]
+        contrast = (nmi - turned.mean()) / max(turned.std(), _LEAST_SPREAD)
+        return Attempt(name, nmi, float(contrast), (nmi - max(near)) / max(nmi - 1, 1e-6))
 
 
 def _displacement(matrix: np.ndarray, head: Nifti1Image) -> dict[str, Any]:
