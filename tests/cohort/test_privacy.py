@@ -1,5 +1,6 @@
 """A shared report names nobody: pseudonyms, their salt, and the rewriting of Snakemake's report."""
 
+import random
 import re
 import stat
 import zipfile
@@ -103,6 +104,20 @@ def test_no_name_is_left_in_a_shared_report(names: Names, tmp_path: Path) -> Non
     assert f'"uri": "data/raw/{folder}/sub-{person}_ses-1_desc-qc_pet.png"' in text  # the page still finds its picture
     assert "function(a01){return 01}" in text  # a bare number is no name
     assert "scans\t5" in text
+
+
+def test_many_names_are_found_as_one_by_one() -> None:
+    """Against the plain alternative of all names: beginnings, ends and cases of each other, and none."""
+    draw = random.Random(4)
+    found = {"".join(draw.choices("ab1_-", k=draw.randint(1, 7))) for _ in range(300)} | {"x.y", "x+y", "é1"}
+    names = Names.of({name: f"<{number}>" for number, name in enumerate(sorted(found))}, b"1" * 32)
+    plain = "|".join(re.escape(name) for name in sorted(found, key=len, reverse=True))
+    pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{plain})(?![A-Za-z0-9])", re.IGNORECASE)
+    text = "".join(draw.choices("abAB1_- x.y+é", k=20_000))
+    assert names.clean(text) == pattern.sub(lambda match: names.replaced[match[0].lower()], text)
+    long = {name for name in found if len(name) > 5}
+    for content in (text.encode(), b"\x00\xff" + max(long).upper().encode() + b"\x07", b"\x89PNG ab1"):
+        assert names.left_in(content) == sorted(name for name in long if name.encode() in content.lower())
 
 
 def test_a_name_that_cannot_be_replaced_stops_the_report(names: Names, tmp_path: Path) -> None:
