@@ -46,6 +46,34 @@ def test_processed_t1s_are_adopted_instead_of_segmented(settings: dict, snakemak
     assert re.search(r"dualglow normalise --t1 \S+_desc-preproc_T1w.nii.gz .* --corrected", printed)
 
 
+def test_synthetic_pets_in_t1_space_are_made_on_demand(settings: dict, snakemake: Snakemake) -> None:
+    write_cohort(settings, 10)
+    planned = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "native"))
+    assert planned["synthesise"] == 3 * 10  # which pairs they hold is known then
+    name = "native/linear/fold-0/sub-900S0000_ses-20100101_space-T1w_desc-std_pet.nii.gz"
+    printed = snakemake(settings, "--dry-run", "--printshellcmds", "--", f"{settings['results']}/{name}").stdout
+    assert re.search(r"dualglow native \S+/linear/fold-0/sub-900S0000_ses-20100101_desc-std_pet.nii.gz --like", printed)
+
+
+def test_a_reference_mask_is_an_input(settings: dict, snakemake: Snakemake, tmp_path: Path) -> None:
+    write_cohort(settings, 10)
+    mask = tmp_path / "my mask.nii.gz"
+    settings["preprocess"] = {"reference": str(mask)}
+    arguments = ("--dry-run", "--printshellcmds", "--", "preprocess")
+    missing = snakemake(settings, *arguments)
+    assert missing.returncode != 0
+    assert "my mask.nii.gz" in missing.stdout
+    mask.touch()
+    assert f"--reference '{mask}'" in snakemake(settings, *arguments).stdout
+
+
+def test_a_region_that_does_not_exist_is_refused(settings: dict, snakemake: Snakemake) -> None:
+    settings["preprocess"] = {"reference": "thalamus"}
+    result = snakemake(settings, "--dry-run", "--", "preprocess")
+    assert result.returncode != 0
+    assert "thalamus" in result.stdout
+
+
 def test_uncertainty_is_measured_on_demand(settings: dict, snakemake: Snakemake) -> None:
     write_cohort(settings, 20)
     settings["models"] = {"dualglow-conditional": {"covariates": ["age"]}}
