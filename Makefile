@@ -1,4 +1,5 @@
-# make demo: the whole workflow on a simulated cohort.   make test: every test.   make benchmark: speed, memory, precision.
+# make demo: the whole workflow on a simulated cohort.   make test: the tests.   make test-slow: those that take longer,
+# such as every robustness case of the preprocessing, for every night.   make benchmark: speed, memory, precision.
 # Each installs what it needs first.
 PYTHON ?= python3
 # Inside an environment of yours (venv or conda) that is used; otherwise .venv is made here.
@@ -10,7 +11,7 @@ endif
 export PATH := $(abspath $(BIN)):$(PATH)
 INSTALLED := $(BIN)/.dualglow-installed
 
-.PHONY: demo test benchmark lint install clean
+.PHONY: demo test test-slow benchmark lint install clean
 
 install: $(INSTALLED)
 
@@ -30,7 +31,10 @@ demo: install
 	@echo "The report is results/demo/report.zip: unzip it and open report/report.html. (Simulated cohort: no real patients.)"
 
 test: install
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: install
+	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m slow
 
 # docs/benchmarks.md says what these measure. The last two need a GPU and the demo's dataset, and say so without them.
 benchmark: install
