@@ -24,7 +24,6 @@ class Preset:
     syn: Levels
     n4_iterations: tuple[int, ...]
     n4_shrink: int
-    tissue_classes: int  # 3: within the carried mask; 5: also dark and bright tissue around the brain
     tissue_iterations: int
     tissue_mm: float  # segmentation works on voxels no finer than this
     rigid: Levels
@@ -40,9 +39,8 @@ PRESETS = {
             syn=Levels((40, 20, 5), (4, 2, 1), (2, 1, 0)),
             n4_iterations=(50, 50, 30),
             n4_shrink=4,
-            tissue_classes=5,
-            tissue_iterations=3,
-            tissue_mm=0.0,
+            tissue_iterations=4,
+            tissue_mm=1.5,
             rigid=Levels((100, 50), (4, 2), (2, 1)),
         ),
         Preset(
@@ -52,7 +50,6 @@ PRESETS = {
             syn=Levels((20, 8), (2, 1), (1, 0)),
             n4_iterations=(30, 20),
             n4_shrink=3,
-            tissue_classes=3,
             tissue_iterations=2,
             tissue_mm=2.0,
             rigid=Levels((60, 30), (3, 2), (2, 1)),
@@ -64,7 +61,6 @@ PRESETS = {
             syn=Levels((5,), (2,), (1,)),
             n4_iterations=(5,),
             n4_shrink=2,
-            tissue_classes=3,
             tissue_iterations=1,
             tissue_mm=4.0,
             rigid=Levels((30, 20), (2, 1), (1, 0)),

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 from scipy import ndimage
+from scipy.special import expit
 
-from dualglow.errors import InputError
+from dualglow.errors import DualGlowError
 from dualglow.preprocess import fsl
 from dualglow.preprocess.ants import engine_in_use, run_node, workspace
 from dualglow.preprocess.grid import Grid, on_grid, widened, with_affine
@@ -20,12 +21,16 @@ TISSUES = ("GM", "WM", "CSF")
 _MARGIN_MM = 3.0
 _PRIOR_WEIGHT = 0.25
 _MRF = 0.1
-_SMALLEST_BRAIN_ML = 500.0
+_RIM_MM = 2.0
+_SMALLEST_CLASS = 50  # voxels
+_CSF_MARGIN_MM = 2.0  # the fluid round the brain reaches beyond the template's mask
+_EMPTY_CLASS = "input list sample has <= 1 element"  # Atropos' words when a class has lost all its voxels
+_NOISE_MM = 0.6  # sigma of the blur that keeps noise out of the refinement
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """Outputs of `segment` in T1 space: posterior probabilities, 0 outside the brain, and the brain mask."""
+    """Outputs of `segment` in T1 space: probabilities, 0 from 2 mm outside the brain on, and the brain mask."""
 
     gm: Path
     wm: Path
@@ -36,26 +41,24 @@ class Segmented:
 def segment(t1: Path, affine: Path, inverse_warp: Path, outputs: Segmented, preset: Preset) -> None:
     """Segment a bias-corrected T1 by Atropos (Avants et al. 2011) with the template's tissues as priors.
 
-    The brain is where GM + WM + CSF are likelier than not; the skull is what remains.
+    Atropos works on voxels of at least `preset.tissue_mm`; the T1's own voxels then refine what it found. The brain is
+    where GM + WM + CSF are likelier than not; the skull is what remains. A brain of odd size is not an error here.
     """
     head = load_3d(t1)
     work = _coarsened(head, preset.tissue_mm)
     with workspace() as folder:
         target = scratch(np.asarray(work.dataobj), work.affine, folder / "t1.nii")
         if engine_in_use() == "fsl":
-            posteriors = fsl.tissues(target, folder)
+            found = fsl.tissues(target, folder)
         else:
-            posteriors = _atropos(work, _priors(target, affine, inverse_warp, folder), preset, folder)
-    tissues = np.stack([on_grid(with_affine(p, work.affine), Grid.of(head)) for p in posteriors])
+            found = _atropos(work, _priors(target, affine, inverse_warp, folder), preset, folder)
+    tissues = np.clip(np.stack([on_grid(with_affine(p, work.affine), Grid.of(head)) for p in found]), 0, 1)
+    if engine_in_use() != "fsl":
+        tissues = _refined(np.asarray(head.dataobj), tissues, head.affine)
     mask = _brain(tissues.sum(0) > 0.5, head.affine)
-    volume = mask.sum() * abs(np.linalg.det(head.affine[:3, :3])) / 1000
-    if volume < _SMALLEST_BRAIN_ML:
-        raise InputError(
-            f"{t1}: only {volume:.0f} ml of brain were found; expected more than {_SMALLEST_BRAIN_ML:.0f} ml. "
-            "The normalisation probably failed: look at the image's orientation and field of view."
-        )
+    rim = widened(mask, head.affine, _RIM_MM)  # a map cut at the mask would lose the partial volume of its last voxels
     for tissue, path in zip(tissues, (outputs.gm, outputs.wm, outputs.csf), strict=True):
-        save(Nifti1Image(np.clip(tissue, 0, 1) * mask, head.affine), path)
+        save(Nifti1Image(np.clip(tissue, 0, 1) * rim, head.affine), path)
     save(Nifti1Image(mask.astype(np.uint8), head.affine), outputs.mask)
 
 
@@ -74,12 +77,13 @@ def _coarsened(image: Nifti1Image, mm: float) -> Nifti1Image:
 
 
 def _priors(target: Path, affine: Path, inverse_warp: Path, folder: Path) -> np.ndarray:
-    """Carry the template's GM, WM and CSF = mask - GM - WM to the T1; array (3, x, y, z), sum at most 1."""
+    """Carry the template's GM, WM and CSF (what is left of its widened mask) to the T1; (3, x, y, z), sum at most 1."""
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_gm_template, load_mni152_wm_template
 
     grey, white, mask = load_mni152_gm_template(1), load_mni152_wm_template(1), load_mni152_brain_mask(1)
     gm, wm, inside = (np.asarray(image.dataobj, dtype=np.float32) for image in (grey, white, mask))
-    maps = {"GM": gm * inside, "WM": wm * inside, "CSF": np.clip(inside - gm - wm, 0, 1)}
+    gm, wm = gm * inside, wm * inside
+    maps = {"GM": gm, "WM": wm, "CSF": np.clip(_soft_edge(inside > 0, mask.affine) - gm - wm, 0, 1)}
     steps = to_t1_steps(affine, inverse_warp)
     carried = [
         resample(
@@ -91,14 +95,39 @@ def _priors(target: Path, affine: Path, inverse_warp: Path, folder: Path) -> np.
     return priors / np.maximum(priors.sum(0), 1)
 
 
+def _soft_edge(inside: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Widen a mask by _CSF_MARGIN_MM; within about a millimetre the result falls from 1 to 0."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    beyond, depth = (ndimage.distance_transform_edt(part, sampling=spacing) for part in (~inside, inside))
+    return np.asarray(expit(2 * (_CSF_MARGIN_MM - (beyond - depth))), dtype=np.float32)
+
+
+def _refined(t1: np.ndarray, tissues: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Share every voxel's brain anew among the tissues (3, x, y, z) by its intensity; their sum stays.
+
+    Bayes' rule with what was found on coarser voxels as prior and one Gaussian per tissue as likelihood.
+    """
+    smooth = ndimage.gaussian_filter(t1, _NOISE_MM / np.linalg.norm(affine[:3, :3], axis=0))
+    likely = np.empty_like(tissues)
+    for number, tissue in enumerate(tissues):
+        mean = np.average(smooth, weights=tissue**2 + 1e-9)
+        sd = np.sqrt(np.average((smooth - mean) ** 2, weights=tissue**2 + 1e-9)) + 1e-9
+        likely[number] = np.maximum(tissue, 1e-3) * np.exp(-0.5 * ((smooth - mean) / sd) ** 2) / sd
+    return tissues.sum(0) * likely / np.maximum(likely.sum(0), 1e-12)
+
+
 def _atropos(t1: Nifti1Image, priors: np.ndarray, preset: Preset, folder: Path) -> np.ndarray:
-    """Run Atropos within the carried mask; gives the posteriors of GM, WM and CSF, (3, x, y, z)."""
+    """Run Atropos in and close round the carried mask; gives the posteriors of GM, WM and CSF, (3, x, y, z).
+
+    What lies round the brain has two classes of its own, dark and bright, if there is any: Atropos fails on an empty
+    class, and a T1 may come without its skull.
+    """
     from nipype.interfaces.ants import Atropos
 
-    inside = priors.sum(0) > 0.5
-    if preset.tissue_classes > len(TISSUES):
-        inside = widened(inside, t1.affine, _MARGIN_MM)
-        priors = np.concatenate([priors, _surroundings(np.asarray(t1.dataobj), priors)])
+    inside = widened(priors.sum(0) > 0.5, t1.affine, _MARGIN_MM)
+    priors = np.concatenate([priors, _surroundings(np.asarray(t1.dataobj), priors)])
+    seen = np.bincount(priors.argmax(0)[inside], minlength=len(priors))
+    priors = priors[(seen >= _SMALLEST_CLASS) | (np.arange(len(priors)) < len(TISSUES))]
     for number, prior in enumerate(priors, start=1):
         scratch(prior, t1.affine, folder / f"prior_{number:02d}.nii")
     interface = Atropos(
@@ -121,9 +150,15 @@ def _atropos(t1: Nifti1Image, priors: np.ndarray, preset: Preset, folder: Path) 
         output_posteriors_name_template=str(folder / "posterior_%02d.nii"),
         out_classified_image_name=str(folder / "labels.nii"),
     )
-    run_node("segmentation", interface, folder)
-    found = [load_3d(folder / f"posterior_{number:02d}.nii") for number in (1, 2, 3)]
-    return np.stack([np.asarray(image.dataobj) for image in found])
+    try:
+        run_node("segmentation", interface, folder)
+    except DualGlowError as error:
+        if _EMPTY_CLASS not in str(error):
+            raise
+        return priors[:3]  # as in an image of noise
+    found = np.stack([np.asarray(load_3d(folder / f"posterior_{n:02d}.nii").dataobj) for n in (1, 2, 3)])
+    nothing = not (found.sum(0) > 0.5).any()  # then the volume, which is the priors', is left for QC to judge
+    return priors[:3] if nothing else found
 
 
 def _surroundings(t1: np.ndarray, priors: np.ndarray) -> np.ndarray:
