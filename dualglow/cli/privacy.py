@@ -41,7 +41,7 @@ def share(
     """Rewrite a report so that it can be shared: no person's or scan's name is left in its texts and file names.
 
     Inputs: the report, the key table, scans.tsv. Outputs: a zip; none if a name would be left in it. Pictures are
-    copied as they are: draw them with pseudonyms, as `dualglow qc --pseudonyms` does. Units: none.
+    copied as they are, so nobody may be named in them. Units: none.
 
     Example: `dualglow share --report local.zip --pseudonyms results/cohort/pseudonyms.tsv
     --scans results/cohort/scans.tsv --out report.zip`
