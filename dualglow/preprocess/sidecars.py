@@ -122,7 +122,7 @@ def _adopted_file(named: dict[str, str], adoption: dict[str, Any]) -> str | None
     """Give the other program's file that an image in T1 space is a copy of."""
     if not adoption or "space" in named or named["suffix"] not in ("T1w", "probseg", "mask"):
         return None
-    if named["suffix"] == "T1w" and named["desc"] != "preproc":
+    if named["suffix"] == "T1w" and named.get("desc") != "preproc":
         return None
     return adoption["files"].get(named.get("label", named["suffix"]))
 
@@ -148,7 +148,10 @@ def _made_of(named: dict[str, str], pair: str, adopted: bool) -> list[Path]:
 
 
 def _made_by(derivatives: Path, pair: str, named: dict[str, str]) -> dict[str, Any]:
-    """Give the record of the step that made the image: engine, versions, seed, threads, preset."""
+    """Give the record of the step that made the image: engine, versions, seed, threads, preset; or what was adopted."""
+    adoption = _adoption(derivatives, pair)
+    if _adopted_file(named, adoption):
+        return {"program": adoption["program"], "dualglow": __version__}
     kind, step = ("anat", "normalisation")
     if named["suffix"] == "pet" or named.get("from") == "pet":
         kind, step = ("pet", "suvr" if named.get("desc") == "suvr" else "coregistration")

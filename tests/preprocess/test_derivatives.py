@@ -113,6 +113,7 @@ def test_what_was_adopted_is_named_in_its_own_dataset(root: Path) -> None:
     write_json(adoption, derivative(root, PAIR, "anat", "qc", ".json", desc="adoption"))
     describe(root.parent / "pairs.tsv", root, Source(root.parent / "download", simulated=False))
     assert _sidecar(root, "anat", "T1w", desc="preproc")["Sources"] == [f"bids:adopted:{files['T1w']}"]
+    assert _sidecar(root, "anat", "probseg", label="GM")["Provenance"]["program"] == "fMRIPrep 23.1.2"
     assert _sidecar(root, "anat", "probseg", label="GM")["Sources"] == [f"bids:adopted:{files['GM']}"]
     assert _sidecar(root, "anat", "T1w", desc="biascorrected")["Sources"][0].endswith("desc-preproc_T1w.nii.gz")
     assert read_json(root / "dataset_description.json")["DatasetLinks"]["adopted"] == "file:///data/fmriprep"
