@@ -21,7 +21,7 @@ def apply(
     temperature: Annotated[float, Option(help="Of the samples.", min=0)] = 0.7,
     quantiles: Annotated[str, QUANTILES] = "none",
     preset: Annotated[
-        str, Option(help="Preprocessing: default or fast; use what the model was trained with.")
+        str, Option(help="Preprocessing: default, fast or precise; use what the model was trained with.")
     ] = "default",
     engine: Annotated[str, Option(help="Where ANTs' programs come from: auto, native or wheel.")] = "auto",
     seed: Annotated[int, Option(help="Of registration and samples.")] = 1,

@@ -14,7 +14,7 @@ EngineOption = Annotated[
     str,
     typer.Option(help="ANTs programs: auto (native if on PATH, else wheel), native, wheel; or fsl instead of them."),
 ]
-PresetOption = Annotated[str, typer.Option(help="default, or fast: coarser, for looking around.")]
+PresetOption = Annotated[str, typer.Option(help="default; fast: coarser, for looking around; precise: finer, slower.")]
 ReferenceOption = Annotated[
     str,
     typer.Option(
