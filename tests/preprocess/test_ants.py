@@ -35,6 +35,7 @@ def test_unknown_engine() -> None:
 
 
 def test_native_is_refused_when_only_the_wheel_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTSPATH", raising=False)
     monkeypatch.setenv("PATH", os.environ["PATH"].split(os.pathsep)[0] + os.pathsep + "/nowhere")
     with pytest.raises(ConfigError, match=r"not found on PATH\. .* /usr/lib/ants"):
         use_engine("native")

@@ -28,7 +28,7 @@ from dualglow.preprocess.provenance import record
 from dualglow.preprocess.t1 import PreparedT1, prepare_t1
 
 PROGRAM = Path(__file__).with_name("fake_fsl") / "fsl_program.py"
-SWING = 4.0
+SWING = 1.5  # mm; no more, for the head in these images is not deformed
 ANGLE = 11.361  # degrees, of the fixture `pose`
 SHIFT = np.array([[1, 0, 0, 6.0], [0, 1, 0, -8.0], [0, 0, 1, 10.0], [0, 0, 0, 1]])
 
