@@ -147,6 +147,16 @@ def test_options_of_the_cohort_reach_the_commands(settings: dict, snakemake: Sna
     assert f"--overrides={overrides} --out" in result.stdout
 
 
+def test_pairs_that_a_person_excluded_are_not_preprocessed(settings: dict, snakemake: Snakemake) -> None:
+    names = write_cohort(settings, 10)
+    table = Path(settings["cohort"]["root"]) / "exclude it.tsv"
+    table.write_text("pair_id\treason\n" + "".join(f"{name}\tmoved\n" for name in names[:3]))
+    settings["preprocess"] = {"exclude": str(table)}
+    result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "preprocess")
+    assert jobs(result)["normalise"] == jobs(result)["qc"] == 7
+    assert f"'--exclude={table}' --out" in result.stdout
+
+
 @pytest.mark.parametrize("pseudonyms", [True, False])
 def test_pseudonyms_are_for_those_who_want_them(pseudonyms: bool, settings: dict, snakemake: Snakemake) -> None:
     write_cohort(settings, 3)

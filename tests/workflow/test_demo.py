@@ -19,7 +19,6 @@ from dualglow.preprocess.ants import read_affine
 from tests.bids_issues import bids_issues
 from tests.workflow.conftest import ROOT, names_in, run_snakemake, snakemake_command
 
-pytestmark = pytest.mark.slow
 SMALL = {
     "split": {"folds": 2, "validation": 0.3},
     "preprocess": {"preset": "fast"},
