@@ -84,6 +84,16 @@ def raw(column):
     return paths
 
 
+def qc_options(wildcards, input):
+    """Options of `dualglow qc-group`: what both sets of pages share, and the tables that there are."""
+    tables = [name for name in ("exclude", "pseudonyms") if input.get(name)]
+    return [
+        f"--derivatives={RESULTS}/derivatives",
+        *(["--simulated"] if config["cohort"]["simulated"] else []),
+        *(f"--{name}={input.get(name)}" for name in tables),
+    ]
+
+
 def download(wildcards):
     """A sample sheet; nothing for a folder, which is read in place; a missing input that says what to do."""
     root = Path(config["cohort"]["root"])

@@ -226,16 +226,6 @@ QC_INPUTS = {
 }
 
 
-def qc_options(wildcards, input):
-    """Options of `dualglow qc-group`: what both sets of pages share, and the tables that there are."""
-    tables = [name for name in ("exclude", "pseudonyms") if input.get(name)]
-    return [
-        f"--derivatives={RESULTS}/derivatives",
-        *(["--simulated"] if config["cohort"]["simulated"] else []),
-        *(f"--{name}={input.get(name)}" for name in tables),
-    ]
-
-
 rule qc:
     """The pictures and numbers by which a person, or a threshold, sees whether this pair can be used."""
     input:
