@@ -85,7 +85,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("brain_coverage", "Brain in the PET's view", "%", 0, Worse.low, 1, "share of the brain with signal", 95,
             look="the PET's field of view cuts the brain"),
     Measure("suvr_brain_mean", "Mean uptake of the brain", "SUVR", 2, Worse.both, 0.03,
-            "relative to the reference region", 0.8, 2,
+            "relative to the reference region", 0.6, 2,
             f"unusual for FDG, so that region or units may be wrong: {_REFERENCE}"),
     Measure("reference_coverage", "Reference region in view", "%", 0, Worse.low, 1, "share of the region with signal",
             80, look="the PET's field of view cuts the reference region"),
