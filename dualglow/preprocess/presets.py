@@ -1,4 +1,4 @@
-"""How finely each step works: `default` was tuned against known deformations, `precise` takes longer, `fast` is coarser.
+"""How finely each step works: `default` was tuned against known maps, `precise` takes longer, `fast` is coarser.
 
 What each reaches and costs, and what was tried and left, stands in docs/preprocessing.md.
 """

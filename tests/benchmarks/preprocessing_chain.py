@@ -93,7 +93,7 @@ def _pet(subject: Subject, prepared: PreparedT1, preset: str) -> tuple[Path, Pat
     outputs = PetOutputs(
         *[folder / f"{name}.nii.gz" for name in ("t1_pet", "mni_pet", "model_pet")], folder / "suvr.json"
     )
-    resample_pet(converted, rigid, native, prepared.carried, outputs, "pons")
+    resample_pet(converted, None, rigid, native, prepared.carried, outputs, "pons")
     return rigid, outputs.mni_pet
 
 
