@@ -2,24 +2,6 @@
 NATIVE = "<results>/native/{method}/fold-{fold}"
 
 
-def native_files(wildcards):
-    """Every synthetic PET and its maps in T1 space, once it is known which pairs were synthesised."""
-    found = []
-    for fold in sorted(
-        set(pd.read_csv(checkpoints.split.get().output.folds, sep="\t")["fold"])
-    ):
-        for method in METHODS:
-            folder = checkpoints.synthesise.get(method=method, fold=fold).output[0]
-            names = sorted(
-                path.name for path in Path(folder).glob("*_desc-*_pet.nii.gz")
-            )
-            out = Path(RESULTS, "native", method, f"fold-{fold}")
-            found += [
-                str(out / name.replace("_desc-", "_space-T1w_desc-")) for name in names
-            ]
-    return found
-
-
 rule to_native:
     """One map of a synthetic PET from the model grid to the T1's voxels, in one interpolation."""
     input:

@@ -317,11 +317,15 @@ rule pack:
         masks="<results>/dataset/masks.npy",
         pairs="<results>/dataset/pairs.tsv",
         grid="<results>/dataset/grid.json",
-        exclusions=report(
-            "<results>/dataset/exclusions.tsv",
-            category="2 Preprocessing",
-            caption="../report/left_out.rst",
-            labels={"pairs": "left out"},
+        exclusions=(
+            "<results>/dataset/exclusions.tsv"  # a person's own words are in it
+            if PSEUDONYMS
+            else report(
+                "<results>/dataset/exclusions.tsv",
+                category="2 Preprocessing",
+                caption="../report/left_out.rst",
+                labels={"pairs": "left out"},
+            )
         ),
     log:
         "<logs>/pack.log",
