@@ -43,6 +43,7 @@ benchmark: install
 	python -m tests.benchmarks.speed_cpu
 	python -m tests.benchmarks.precision
 	python -m tests.benchmarks.scan_tree
+	python -m tests.benchmarks.preprocessing
 	python -m tests.benchmarks.gpu
 	python -m tests.benchmarks.stability
 

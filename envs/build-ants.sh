@@ -2,9 +2,8 @@
 # An image of ANTs' own programs from Debian, without Docker, and scripts that run them in it. As root (or fakeroot):
 #   envs/build-ants.sh ants.sif ants-bin      needs debootstrap and apptainer; 90 s, 2.2 GB of scratch below TMPDIR
 # Then put ants-bin first on PATH, or: export ANTSPATH=$PWD/ants-bin
-# SUITE and MIRROR choose Debian's release; a snapshot fixes it for ever, e.g.
-#   SUITE=trixie MIRROR=http://snapshot.debian.org/archive/debian/20250901T000000Z envs/build-ants.sh ants.sif ants-bin
-# ROOT takes a root folder that is there already.
+# SUITE chooses Debian's release, MIRROR where it comes from (Debian's snapshot archive keeps a day for ever), ROOT takes
+# a root folder that is there already.
 set -eu
 image=$(realpath -m "${1:?usage: build-ants.sh IMAGE FOLDER}")
 folder=$(realpath -m "${2:?usage: build-ants.sh IMAGE FOLDER}")
@@ -12,7 +11,7 @@ if [ -z "${ROOT:-}" ]; then
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     ROOT=$scratch/root
-    debootstrap --variant=minbase --include=ants "${SUITE:-trixie}" "$ROOT" "${MIRROR:-http://deb.debian.org/debian}"
+    debootstrap --variant=minbase --include=ants "${SUITE:-trixie}" "$ROOT" ${MIRROR:+"$MIRROR"}
     rm -rf "$ROOT"/var/cache/apt/archives/*.deb "$ROOT"/var/lib/apt/lists/*
 fi
 apptainer build --force "$image" "$ROOT"
