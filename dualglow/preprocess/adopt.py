@@ -51,8 +51,10 @@ def find(root: Path, pair_id: str, scan: str) -> Found:
     Raises
     ------
     InputError
-        If nothing is found, or there are several T1s that the scan's name does not tell apart.
+        If there is no such folder, nothing is found, or there are several T1s that the scan's name does not tell apart.
     """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder. Let preprocess.derivatives name the one that holds processed T1s.")
     labels = [(match[1], match[2]) for match in map(_LABELS.search, (Path(scan).name, pair_id)) if match]
     for subject, session in labels:
         if found := _of_clinica(root, subject, session) or _of_bids(root, subject, session, Path(scan).name):

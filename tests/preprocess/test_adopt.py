@@ -150,6 +150,8 @@ def test_a_t1_that_is_not_there_is_an_error_of_one_line(tmp_path: Path) -> None:
         InputError, match=r"no processed T1 of sub-07/ses-1 or sub-900S9001/ses-20060523 .* preprocess\.exclude"
     ):
         find(tmp_path, PAIR, "sub-07_ses-1_T1w.nii.gz")
+    with pytest.raises(InputError, match=r"nowhere: no such folder\. Let preprocess\.derivatives"):
+        find(tmp_path / "nowhere", PAIR, "sub-07_ses-1_T1w.nii.gz")
 
 
 def test_what_is_no_probability_is_refused(head: nib.Nifti1Image, maps: Maps, tmp_path: Path) -> None:

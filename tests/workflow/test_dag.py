@@ -1,5 +1,6 @@
 """The DAG: what a target needs, what a change of configuration makes again, what bad input says."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from dualglow.models import METHODS, Density
+from dualglow.preprocess.derivatives import derivative
 from tests.workflow.conftest import ROOT, Snakemake, write_cohort
 
 
@@ -44,6 +46,18 @@ def test_processed_t1s_are_adopted_instead_of_segmented(settings: dict, snakemak
     printed = snakemake(settings, "--dry-run", "--printshellcmds", "--", "preprocess").stdout
     assert "dualglow adopt --derivatives derivatives/fmriprep --pair sub-900S0000_ses-20100101 --scan" in printed
     assert re.search(r"dualglow normalise --t1 \S+_desc-preproc_T1w.nii.gz .* --corrected", printed)
+
+
+def test_processed_t1s_are_inputs(settings: dict, snakemake: Snakemake, tmp_path: Path) -> None:
+    """A T1 that is processed anew is adopted anew."""
+    write_cohort(settings, 1)
+    anat = tmp_path / "fmriprep" / "sub-900S0000" / "ses-20100101" / "anat"
+    anat.mkdir(parents=True)
+    (anat / "sub-900S0000_ses-20100101_desc-preproc_T1w.nii.gz").touch()
+    settings["preprocess"] = {"derivatives": str(tmp_path / "fmriprep")}
+    result = snakemake(settings, "--dry-run", "--", "preprocess")
+    assert result.returncode != 0  # its tissues and its mask are not there
+    assert str(anat / "sub-900S0000_ses-20100101_label-GM_probseg.nii.gz") in result.stdout
 
 
 def test_synthetic_pets_in_t1_space_are_made_on_demand(settings: dict, snakemake: Snakemake) -> None:
@@ -155,6 +169,45 @@ def test_pairs_that_a_person_excluded_are_not_preprocessed(settings: dict, snake
     result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "preprocess")
     assert jobs(result)["normalise"] == jobs(result)["qc"] == 7
     assert f"'--exclude={table}' --out" in result.stdout
+
+
+def test_nothing_is_made_again_for_an_excluded_pair(settings: dict, snakemake: Snakemake) -> None:
+    """Not even if its numbers are there and older than what they are made of: it may be the one that crashes."""
+    names = write_cohort(settings, 3)
+    for seconds, what in enumerate(("pair", "suvr")):
+        numbers = derivative(Path(settings["results"]) / "derivatives", names[0], "pet", "qc", ".json", desc=what)
+        numbers.parent.mkdir(parents=True, exist_ok=True)
+        numbers.write_text("{}")
+        os.utime(numbers, (seconds, seconds))
+    table = Path(settings["cohort"]["root"]) / "exclude.tsv"
+    table.write_text(f"pair_id\treason\n{names[0]}\tmoved\n")
+    settings["preprocess"] = {"exclude": str(table)}
+    result = snakemake(settings, "--dry-run", "--quiet", "rules", "--", "preprocess", "report")
+    assert jobs(result)["normalise"] == jobs(result)["qc"] == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "said"),
+    [
+        ("exclude.tsv", "pair_id,reason\na,b\n", "lacks the column(s) pair_id, reason"),
+        ("exclude.tsv", "pair_id\treason\na\tx\na\ty\n", "has a more than once"),
+        ("results/qc/exclude.tsv", "pair_id\treason\n", "is deleted and made anew"),
+    ],
+    ids=["commas", "twice", "where it would be lost"],
+)
+def test_a_bad_table_of_exclusions_is_named(
+    place: str, text: str, said: str, settings: dict, snakemake: Snakemake
+) -> None:
+    write_cohort(settings, 3)
+    table = Path(settings["results"]).parent / place
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text(text)
+    settings["preprocess"] = {"exclude": str(table)}
+    result = snakemake(settings, "--dry-run", "--", "preprocess")
+    assert result.returncode != 0
+    assert said in result.stdout + result.stderr
+    assert str(table) in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("pseudonyms", [True, False])

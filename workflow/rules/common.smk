@@ -3,9 +3,11 @@ import json
 import pandas as pd
 from functools import cache
 from pathlib import Path
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate as validate_table
 
 from dualglow.cohort.scan import on_disk
+from dualglow.errors import DualGlowError, InputError
 from dualglow.preprocess import derivatives
 from dualglow.preprocess.exclusions import read_exclude
 
@@ -27,27 +29,29 @@ def for_every_pair(*arguments, **entities):
     """An input function: this derivative of every pair of the cohort that no person excluded, once the pairs are known."""
 
     def paths(wildcards):
-        kept = pairs().index.difference(excluded(), sort=False)
+        kept = pairs().index.difference(EXCLUDED, sort=False)
         return [derivative(*arguments, pair=pair, **entities) for pair in kept]
 
     return paths
 
 
-def of_excluded_pairs(*arguments, **entities):
-    """An input function: this derivative of the excluded pairs that have it: nothing is made for them."""
-
-    def paths(wildcards):
-        names = pairs().index.intersection(excluded())
-        found = [derivative(*arguments, pair=pair, **entities) for pair in names]
-        return [path for path in found if Path(path).exists()]
-
-    return paths
-
-
 def excluded():
-    """The pairs that a person excluded in a table."""
-    path = config["preprocess"]["exclude"]
-    return list(read_exclude(Path(path))) if path and Path(path).exists() else []
+    """The pairs that a person excluded in a table. Without the table, Snakemake says that an input is missing."""
+    path = Path(config["preprocess"]["exclude"] or "")
+    if not path.is_file():
+        return []
+    if path.resolve().is_relative_to(Path(RESULTS, "qc").resolve()):
+        raise WorkflowError(
+            f"configuration: preprocess.exclude: {path} is in a folder that is deleted and made anew. "
+            "Move the table, for example beside your configuration."
+        )
+    try:
+        return list(read_exclude(path))
+    except DualGlowError as error:
+        raise WorkflowError(f"configuration: preprocess.exclude: {error}") from None
+
+
+EXCLUDED = excluded()
 
 
 def pairs():
@@ -82,6 +86,19 @@ def raw(column):
         return sorted({on_disk(name) for name in images(column)(wildcards)})
 
     return paths
+
+
+def processed(wildcards):
+    """An input function: the files of a T1 that another program processed; what is missing, `dualglow adopt` says."""
+    from dualglow.preprocess.adopt import find
+
+    scan, root = images("t1_paths")(wildcards)[0], config["preprocess"]["derivatives"]
+    try:
+        return sorted(
+            map(str, find(Path(root), PAIR.format(**wildcards), scan).files.values())
+        )
+    except InputError:
+        return []
 
 
 def qc_options(wildcards, input):

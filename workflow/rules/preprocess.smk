@@ -55,6 +55,7 @@ if ADOPTED:
     rule adopt:
         """Another program's bias-corrected T1, tissues and brain mask, in the place of ours."""
         input:
+            processed,
             t1=rules.convert_t1.output,
         output:
             t1=derivative("anat", "T1w", desc="preproc"),
@@ -217,11 +218,10 @@ rule resample:
         "--engine {params.engine} &> {log}"
 
 
-# What the pages of quality control show: all pairs, and of the excluded ones what there is.
+# What the pages of quality control show: all pairs. Of the excluded ones they show what there is: nothing is made for them.
 QC_INPUTS = {
     "pairs": "<results>/cohort/pairs.tsv",
     "metrics": for_every_pair("pet", "qc", ".json", desc="pair"),
-    "excluded": of_excluded_pairs("pet", "qc", ".json", desc="pair"),
     "exclude": config["preprocess"]["exclude"] or [],
 }
 
