@@ -73,12 +73,14 @@ def _sidecar(path: Path, row: Any, derivatives: Path, source: Source) -> dict[st
     named = _entities(path)
     suffix, what, pair = named["suffix"], named.get("desc"), row.pair_id
     text = _WHAT.get((suffix, what)) or (f"Probability of {named['label']}" if "label" in named else suffix)
+    if what == "suvr" and not _is_suvr(derivatives, pair):
+        text = "PET, resampled; not divided by a reference region"
     if suffix == "xfm":
         text += ". " + _DIRECTION[named["from"], named["to"]]
     content: dict[str, Any] = {
         "Description": text + (" (simulated: no real person)" if source.simulated else ""),
         "Sources": _sources(named, row, derivatives, source),
-        "Units": _units(suffix, what),
+        "Units": _units(suffix, what, derivatives, pair),
     }
     if suffix in ("T1w", "pet"):
         content["SkullStripped"] = what == "brain" or (what == "suvr" and named.get("space") == "MNI152")
@@ -92,12 +94,18 @@ def _sidecar(path: Path, row: Any, derivatives: Path, source: Source) -> dict[st
     return {**content, "Provenance": _made_by(derivatives, pair, named)}
 
 
-def _units(suffix: str, what: str | None) -> str:
+def _units(suffix: str, what: str | None, derivatives: Path, pair: str) -> str:
     if suffix == "xfm":
         return "mm"
     if suffix == "pet":
-        return "SUVR" if what == "suvr" else "as scanned"
+        return "SUVR" if what == "suvr" and _is_suvr(derivatives, pair) else "as scanned"
     return "arbitrary" if suffix == "T1w" else "1"
+
+
+def _is_suvr(derivatives: Path, pair: str) -> bool:
+    """Whether a PET was divided by its reference region: it is not if there is none, or the PET does not cover it."""
+    path = derivative(derivatives, pair, "pet", "qc", ".json", desc="suvr")
+    return not path.exists() or read_json(path).get("units", "SUVR") == "SUVR"
 
 
 def _sources(named: dict[str, str], row: Any, derivatives: Path, source: Source) -> list[str]:  # noqa: ANN401

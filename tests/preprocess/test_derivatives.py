@@ -99,6 +99,16 @@ def test_sidecars_say_unit_skull_seed_and_that_nobody_is_real(root: Path) -> Non
     assert "simulated" in read_json(root / "dataset_description.json")["Name"]
 
 
+def test_a_pet_that_could_not_become_suvr_is_not_called_so(root: Path) -> None:
+    write_json(
+        {"provenance": RECORD, "units": "as the source"}, derivative(root, PAIR, "pet", "qc", ".json", desc="suvr")
+    )
+    describe(root.parent / "pairs.tsv", root, Source(root.parent / "download", simulated=False))
+    suvr = _sidecar(root, "pet", "pet", desc="suvr", **MODEL)
+    assert suvr["Units"] == "as scanned"
+    assert "not divided" in suvr["Description"]
+
+
 def test_the_programs_are_named_with_their_versions(root: Path) -> None:
     programs = read_json(root / "dataset_description.json")["GeneratedBy"]
     assert [(program["Name"], program["Version"]) for program in programs[1:]] == [("ANTs", "v2.5.1")]

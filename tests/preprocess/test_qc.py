@@ -120,6 +120,18 @@ def test_what_a_failed_step_leaves_empty_is_not_measured_but_drawn(
     assert len(list((tmp_path / "figures").iterdir())) == 5
 
 
+def test_a_pet_that_was_left_in_its_units_is_shown_in_them(template: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """One that misses the reference region keeps its file's units: drawn as SUVR it would be one bright stain."""
+    missed = {"usable": False, "reason": "SUVR: the PET covers only 10% of the reference region pons"}
+    becquerel = {**template, "pet": 9000 * template["pet"]}
+    found = measured(tmp_path, inputs_of(tmp_path, becquerel, suvr={**missed, "brain_mean": 9000.0}))
+    assert found["units"] == "in the file's units"
+    assert 9000 < found["colour_top"] <= 9000 * template["pet"].max()
+    assert found["suvr_brain_mean"] is None
+    found = measured(tmp_path, inputs_of(tmp_path, template))
+    assert (found["units"], found["colour_top"]) == ("SUVR", 2.2)
+
+
 def test_a_dynamic_pet_has_a_motion_picture(template: dict[str, np.ndarray], tmp_path: Path) -> None:
     inputs = inputs_of(tmp_path, template)
     table = pd.concat([still(1), still(1).assign(frame=2, trans_x=3.0, displacement=3.0)])

@@ -31,7 +31,11 @@ def numbers_of(pair: str, number: int) -> dict:
     rng = np.random.default_rng(number)
     usual = dict.fromkeys(NAMES, 1.0) | {"brain_ml": 1400 + 50 * rng.normal(), "motion_mm": 0.0}
     found = {**usual, "pair_id": pair, "flags": [], "usable": True, "reasons": [], "frames": 1, "colour_top": 2.2}
-    found |= {"reference_region": "pons", "provenance": {"normalisation": {"engine": "wheel", "seed": 1}}}
+    found |= {
+        "reference_region": "pons",
+        "units": "SUVR",
+        "provenance": {"normalisation": {"engine": "wheel", "seed": 1}},
+    }
     if pair == OUTLIER:
         found |= {"jacobian_max": 14.0, "flags": ["Strongest stretching 14.00, expected at most 10: <look> & judge"]}
     if pair == FAILED:

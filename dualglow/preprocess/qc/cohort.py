@@ -133,6 +133,6 @@ def _numbers(derivatives: Path, pair_id: str, may_be_absent: bool) -> dict[str, 
     if may_be_absent and not path.exists():
         return {}
     numbers = read_json(path)
-    if missing := [name for name in (*NAMES, "usable", "flags", "reasons") if name not in numbers]:
+    if missing := [name for name in (*NAMES, "usable", "flags", "reasons", "units") if name not in numbers]:
         raise InputError(f"{path}: lacks {', '.join(missing)}. Run dualglow qc again for {pair_id}.")
     return numbers

@@ -47,6 +47,7 @@ def measure(
 ) -> dict[str, Any]:
     """All numbers of one pair, by the names in `limits.MEASURES`; None for what cannot be measured."""
     suvr, moved = steps["suvr"], steps["coregistration"]
+    relative = suvr["usable"] and region is not None  # else the PET was left in its file's units
     low, high = jacobian_range(warp)
     measured = {
         **_tissues(images),
@@ -59,7 +60,7 @@ def measure(
         "shift_mm": float(np.linalg.norm(moved["translation_mm"])),
         "motion_mm": motion["displacement"].max(),
         "brain_coverage": 100 * suvr["brain_coverage"],
-        "suvr_brain_mean": suvr["brain_mean"],
+        "suvr_brain_mean": suvr["brain_mean"] if relative else None,
         "reference_coverage": 100 * suvr["reference_coverage"],
         "reference_tissue": 100 * suvr["reference_tissue"],
         "reference_offset_mm": suvr["reference_offset_mm"],
@@ -71,7 +72,8 @@ def measure(
         **{name: _rounded(judged.get(name)) for name in NAMES},
         "frames": len(motion),
         "reference_region": suvr["reference_region"],
-        "colour_top": colour_top(images, region),
+        "units": "SUVR" if relative else "in the file's units",
+        "colour_top": colour_top(images, relative),
     }
 
 

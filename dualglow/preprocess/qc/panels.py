@@ -30,10 +30,10 @@ def picture(pair_id: str, what: str) -> str:
     return f"{pair_id}_desc-{what}_{suffix}{ending}"
 
 
-def colour_top(images: PairImages, region: np.ndarray | None) -> float:
+def colour_top(images: PairImages, relative: bool) -> float:
     """The PET value of the brightest colour: SUVR_TOP, or nearly the brain's largest if the PET is not SUVR."""
     values = images.mni_pet[images.mni_brain]
-    if region is not None or not values.size:
+    if relative or not values.size:
         return SUVR_TOP
     return round(float(np.percentile(values, 99.7)), 3) or 1.0
 
