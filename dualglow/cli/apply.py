@@ -23,7 +23,7 @@ def apply(
     preset: Annotated[
         str, Option(help="Preprocessing: default, fast or precise; use what the model was trained with.")
     ] = "default",
-    engine: Annotated[str, Option(help="Where ANTs' programs come from: auto, native or wheel.")] = "auto",
+    engine: Annotated[str, Option(help="ANTs' programs: auto, native or wheel; or fsl instead of them.")] = "auto",
     seed: Annotated[int, Option(help="Of registration and samples.")] = 1,
 ) -> None:
     """Synthesise the PET of one person from a raw T1.

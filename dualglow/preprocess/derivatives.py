@@ -36,8 +36,8 @@ ITK's, as ANTs reads them: `.mat` an affine, `.nii.gz` a field of displacements;
 - MNI152 to T1: `-t [S_from-T1w_to-MNI152_mode-image_desc-affine_xfm.mat,1]
   -t S_from-MNI152_to-T1w_mode-image_desc-warp_xfm.nii.gz`
 
-For points the order is the other way round: `antsApplyTransformsToPoints` with the first list carries points of MNI152
-to the T1.
+For points the direction is the other way round: `antsApplyTransformsToPoints` with the first list carries points of
+MNI152 to the T1.
 """
 
 

@@ -28,8 +28,9 @@ def record(preset: str, seed: int | None) -> dict[str, Any]:
 
 
 def _fsl_version() -> str:
-    """Give the content of `$FSLDIR/etc/fslversion`, e.g. `6.0.7.14`."""
-    return Path(os.environ["FSLDIR"], "etc", "fslversion").read_text().split(":")[0].strip()
+    """Give the content of `$FSLDIR/etc/fslversion`, e.g. `6.0.7.14`; FSL from single conda packages has none."""
+    path = Path(os.environ["FSLDIR"], "etc", "fslversion")
+    return path.read_text().split(":")[0].strip() if path.is_file() else "unknown"
 
 
 @cache
