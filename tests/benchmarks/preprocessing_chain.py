@@ -5,10 +5,13 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from unittest.mock import patch
+
+import psutil
 
 from dualglow.preprocess.t1 import PreparedT1
 
@@ -66,11 +69,11 @@ def _chain(subject: Subject, preset: str, engine: str) -> Prepared:
     start = time.monotonic()
     before = _user(resource.RUSAGE_SELF)
     subject.folder.mkdir(parents=True, exist_ok=True)
-    with _timed_programs() as steps:
+    with _timed_programs() as steps, _watched_memory() as peak_gb:
         prepared = prepare_t1(subject.t1, subject.folder, preset, seed=1, engine=engine)
         rigid, mni_pet = _pet(subject, prepared, preset) if subject.pet else (None, None)
     steps["Python"] = _user(resource.RUSAGE_SELF) - before
-    return Prepared(prepared, rigid, mni_pet, Cost(steps, time.monotonic() - start, _peak_gb()))
+    return Prepared(prepared, rigid, mni_pet, Cost(steps, time.monotonic() - start, max(peak_gb)))
 
 
 def _pet(subject: Subject, prepared: PreparedT1, preset: str) -> tuple[Path, Path]:
@@ -121,6 +124,25 @@ def _user(who: int) -> float:
     return resource.getrusage(who).ru_utime
 
 
-def _peak_gb() -> float:
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(kind).ru_maxrss for kind in kinds) / 2**20
+@contextmanager
+def _watched_memory() -> Iterator[list[float]]:
+    """Note the resident memory (GB) of the largest process, ten times a second.
+
+    getrusage's peak will not do: a new process inherits that of the one that started it.
+    """
+    peaks, done = [0.0], Event()
+
+    def watch() -> None:
+        this = psutil.Process()
+        while not done.wait(0.1):
+            for process in (this, *this.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    peaks.append(process.memory_info().rss / 2**30)
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peaks
+    finally:
+        done.set()
+        watcher.join()
