@@ -62,6 +62,8 @@ def convert(
 
     if (frames is None) != (motion is None):
         raise ConfigError("--frames and --motion belong together: give both, or neither.")
+    if frames and modality is Modality.t1:
+        raise ConfigError("--frames and --motion are for a PET; a T1 has neither.")
     use_engine(engine)
     run(images, modality.value, out, Series(frames, motion) if frames and motion else None, seed)
 

@@ -4,6 +4,7 @@ Bias correction, tissues and brain mask are taken as they are, in the T1's own s
 theirs leads to other templates (fMRIPrep's MNI152NLin2009cAsym, SPM's IXI549).
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,12 @@ from dualglow.preprocess.normalise import CROP_MARGIN_MM, bias_corrected
 from dualglow.preprocess.presets import Preset
 from dualglow.preprocess.segment import TISSUES, Segmented
 
+log = logging.getLogger(__name__)
+
 _LABELS = re.compile(r"sub-([A-Za-z0-9]+)(?:_ses-([A-Za-z0-9]+))?")
 _CLINICA = dict(zip(TISSUES, ("graymatter", "whitematter", "csf"), strict=True))
 _CORRECTED = ("desc-preproc_T1w", "desc-biascorrected_T1w")  # fMRIPrep's and ours
+_ALIKE = 0.5  # correlation of the processed with the raw T1, below which they are hardly the same scan
 _HIGHEST = 1.05  # of a probability; splines overshoot
 
 
@@ -113,12 +117,22 @@ def adopt(
     mask = _on_voxels_of(head, found.mask) >= 0.5 if found.mask else np.sum(tissues, axis=0) > 0.5
     if not mask.any():
         raise InputError(f"{found.tissues[0]}: lies elsewhere than {found.t1 or converted}; expected the same space.")
+    alike = _resemblance(head, load_3d(converted), mask)
+    if alike < _ALIKE:
+        log.warning("%s: hardly resembles %s (correlation %.2f): is it the same scan?", found.t1, converted, alike)
     near = widened(mask, head.affine, NARROW_MARGIN_MM)
     save(cropped(head, near, CROP_MARGIN_MM) if found.t1 else _unbiased(head, mask, preset), t1)
     for data, path in zip((*tissues, mask), (outputs.gm, outputs.wm, outputs.csf, outputs.mask), strict=True):
         save(cropped(with_affine(data, head.affine), near, CROP_MARGIN_MM), path)
     files = {name: str(path.relative_to(root)) for name, path in found.files.items()}
-    write_json({"root": root.absolute().as_uri(), "files": files, "program": _program(root)}, metrics)
+    content = {"root": root.absolute().as_uri(), "files": files, "program": _program(root)}
+    write_json({**content, "raw_t1_r": round(alike, 4)}, metrics)
+
+
+def _resemblance(head: Nifti1Image, converted: Nifti1Image, mask: np.ndarray) -> float:
+    """Correlation within the brain of a processed T1 with the raw one, as both lie in the scanner's space."""
+    raw = on_grid(converted, Grid.of(head))[mask]
+    return float(np.corrcoef(np.asarray(head.dataobj)[mask], raw)[0, 1]) if np.ptp(raw) > 0 else 0.0
 
 
 def _unbiased(head: Nifti1Image, mask: np.ndarray, preset: Preset) -> Nifti1Image:

@@ -71,7 +71,7 @@ def normalise(t1: Path, outputs: Normalised, preset: Preset, seed: int, correcte
         _keep_warp(inverse_warp, outputs.inverse_warp)
         with written(outputs.affine) as part:
             part.write_bytes(aligned.path.read_bytes())
-    write_json(_metrics(aligned, similarity, preset, seed), outputs.metrics)
+    write_json({**_metrics(aligned, similarity, preset, seed), "adopted": corrected}, outputs.metrics)
 
 
 def _metrics(aligned: Aligned, similarity: float, preset: Preset, seed: int) -> dict[str, Any]:

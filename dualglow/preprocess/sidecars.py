@@ -121,9 +121,14 @@ def _sources(named: dict[str, str], row: Any, derivatives: Path, source: Source)
 
 
 def _adoption(derivatives: Path, pair: str) -> dict[str, Any]:
-    """Read what `adopt` says of a pair: root and names of another program's files; nothing if it did not run."""
-    path = derivative(derivatives, pair, "anat", "qc", ".json", desc="adoption")
-    return read_json(path) if path.exists() else {}
+    """Read what `adopt` says of a pair: root and names of another program's files; nothing if it did not run.
+
+    Its numbers may be left from an earlier run; `normalise` knows what the images were made of.
+    """
+    used, path = (
+        derivative(derivatives, pair, "anat", "qc", ".json", desc=desc) for desc in ("normalisation", "adoption")
+    )
+    return read_json(path) if path.exists() and used.exists() and read_json(used).get("adopted") else {}
 
 
 def _adopted_file(named: dict[str, str], adoption: dict[str, Any]) -> str | None:
@@ -164,9 +169,12 @@ def _made_by(derivatives: Path, pair: str, named: dict[str, str]) -> dict[str, A
     if named["suffix"] == "pet" or named.get("from") == "pet":
         kind, step = ("pet", "suvr" if named.get("desc") == "suvr" else "coregistration")
     path = derivative(derivatives, pair, kind, "qc", ".json", desc=step)
-    if named.get("desc") in ("converted", "mean", "frames") or not path.exists():
+    if named.get("desc") in ("converted", "frames") or not path.exists():
         return {"dualglow": __version__}
-    return dict(read_json(path).get("provenance", {"dualglow": __version__}))
+    record = dict(read_json(path).get("provenance", {"dualglow": __version__}))
+    if named.get("desc") == "mean":  # engine and seed are coregistration's; the preset plays no part
+        record.pop("preset", None)
+    return record
 
 
 def _engines(derivatives: Path, pairs: list[str]) -> list[dict[str, Any]]:

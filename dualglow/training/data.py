@@ -51,7 +51,8 @@ def _rows(dataset: Dataset, fold: pd.DataFrame, part: str, path: Path) -> np.nda
     pair_ids = fold.loc[fold["part"] == part, "pair_id"].tolist()
     if not pair_ids and part != "test":
         raise InputError(
-            f"{path}: fold {fold['fold'].iloc[0]} has no {part} pairs in the dataset. Give it some, or split again."
+            f"{path}: fold {fold['fold'].iloc[0]} has no {part} pairs in the dataset. "
+            "Move a person to it in that table, or split with another seed."
         )
     return np.asarray(dataset.rows(pair_ids), dtype=np.int64)
 

@@ -168,3 +168,23 @@ def test_maps_of_another_place_are_refused(head: nib.Nifti1Image, maps: Maps, tm
     _fmriprep(tmp_path / "p", head, elsewhere, "sub-01", "sub-01")
     with pytest.raises(InputError, match="lies elsewhere than"):
         _chain(tmp_path / "p", "sub-01_T1w.nii.gz", head, tmp_path)
+
+
+def test_a_t1_of_another_place_is_doubted(
+    head: nib.Nifti1Image, maps: Maps, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another session's T1 lies differently in the scanner: its resemblance is told, and a small one is warned of."""
+    _fmriprep(tmp_path / "fmriprep", head, maps, "sub-01/ses-pre", "sub-01_ses-pre")
+    found = find(tmp_path / "fmriprep", PAIR, "raw/sub-01_ses-pre_T1w.nii.gz")
+    outputs = Segmented(*(tmp_path / f"{name}.nii.gz" for name in ("gm", "wm", "csf", "mask")))
+    resemblance = []
+    for mm in (0, 30):
+        shift = np.eye(4)
+        shift[:3, 3] = mm
+        nib.save(nib.Nifti1Image(head.get_fdata(dtype=np.float32), shift @ head.affine), tmp_path / "raw.nii.gz")
+        files = (tmp_path / "raw.nii.gz", tmp_path / "t1.nii.gz", outputs, tmp_path / "a.json")
+        adopt(found, tmp_path / "fmriprep", *files, TINY)
+        resemblance.append(read_json(tmp_path / "a.json")["raw_t1_r"])
+    assert resemblance[0] == pytest.approx(1, abs=1e-3)
+    assert resemblance[1] < 0.5
+    assert caplog.text.count("is it the same scan?") == 1

@@ -122,6 +122,10 @@ def test_what_was_adopted_is_named_in_its_own_dataset(root: Path) -> None:
     adoption = {"root": "file:///data/fmriprep", "files": files, "program": "fMRIPrep 23.1.2"}
     write_json(adoption, derivative(root, PAIR, "anat", "qc", ".json", desc="adoption"))
     describe(root.parent / "pairs.tsv", root, Source(root.parent / "download", simulated=False))
+    assert "adopted" not in read_json(root / "dataset_description.json")["DatasetLinks"]  # left from an earlier run
+    normalisation = derivative(root, PAIR, "anat", "qc", ".json", desc="normalisation")
+    write_json({**read_json(normalisation), "adopted": True}, normalisation)
+    describe(root.parent / "pairs.tsv", root, Source(root.parent / "download", simulated=False))
     assert _sidecar(root, "anat", "T1w", desc="preproc")["Sources"] == [f"bids:adopted:{files['T1w']}"]
     assert _sidecar(root, "anat", "probseg", label="GM")["Provenance"]["program"] == "fMRIPrep 23.1.2"
     assert _sidecar(root, "anat", "probseg", label="GM")["Sources"] == [f"bids:adopted:{files['GM']}"]

@@ -29,7 +29,13 @@ def for_every_pair(*arguments, **entities):
     """An input function: this derivative of every pair of the cohort that no person excluded, once the pairs are known."""
 
     def paths(wildcards):
-        kept = pairs().index.difference(EXCLUDED, sort=False)
+        every = pairs().index
+        if unknown := sorted(set(EXCLUDED).difference(every)):
+            raise WorkflowError(
+                f"configuration: preprocess.exclude: {unknown[0]} is not in cohort/pairs.tsv. "
+                "Write its pair_id as it is there."
+            )
+        kept = every.difference(EXCLUDED, sort=False)
         return [derivative(*arguments, pair=pair, **entities) for pair in kept]
 
     return paths
