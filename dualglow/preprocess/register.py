@@ -15,7 +15,7 @@ from dualglow.preprocess.presets import Levels
 Interpolation = Literal["Linear", "BSpline", "NearestNeighbor"]
 Linear = Literal["Rigid", "Similarity", "Affine"]
 # SyN: step, then the smoothing (variance, voxels²) of every step and of the whole field: docs/preprocessing.md.
-_STEP = {"Rigid": (0.1,), "Similarity": (0.1,), "Affine": (0.1,), "SyN": (0.25, 5.0, 0.5)}
+_STEP = {"Rigid": (0.1,), "Similarity": (0.1,), "Affine": (0.1,), "SyN": (0.25, 6.0, 0.5)}
 
 
 @dataclass(frozen=True)
