@@ -83,6 +83,7 @@ def measure_simulated(person: Simulated, chain: Prepared) -> dict[str, float]:
         **_native(person, chain),
         **_after_the_warp(chain, found, person),
         **found.volume_change(),
+        **_true_volume_change(person),
         **_suvr_error(person, chain),
     }
 
@@ -122,6 +123,16 @@ def _after_the_warp(chain: Prepared, found: MniToT1, person: Simulated) -> dict[
         figures[f"{name} after the warp"] = dice(np.asarray(read(path).dataobj)[brain] > 0.5, true)
         figures[f"{name}, true tissue by both warps"] = dice(sampled(person.tissue(name), found(inside)) > 0.5, true)
     return figures
+
+
+def _true_volume_change(person: Simulated) -> dict[str, float]:
+    """Range of the true deformation's Jacobian determinant over the brain, from its 4 mm nodes."""
+    nodes, affine = person.truth.landmarks, person.truth.landmarks_affine
+    slopes = [np.stack(np.gradient(part, *nib.affines.voxel_sizes(affine)), axis=-1) for part in nodes]
+    nodes_at = world(Nifti1Image(np.zeros(nodes.shape[1:], np.uint8), affine))
+    brain = sampled(MNI_GRID.image(template_mask(MNI_GRID).astype(np.float32)), nodes_at) > 0.5
+    change = np.linalg.det(np.stack(slopes, axis=-2)[brain])
+    return {"true Jacobian min": float(change.min()), "true Jacobian max": float(change.max())}
 
 
 def _suvr_error(person: Simulated, chain: Prepared) -> dict[str, float]:
