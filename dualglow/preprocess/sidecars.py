@@ -111,13 +111,21 @@ def _is_suvr(derivatives: Path, pair: str) -> bool:
 def _sources(named: dict[str, str], row: Any, derivatives: Path, source: Source) -> list[str]:  # noqa: ANN401
     """Give BIDS URIs of the files that an image was made of: the raw scans, or other derivatives of the pair."""
     if named.get("desc") in ("converted", "mean", "frames"):
-        paths = str(row.t1_paths if named["suffix"] == "T1w" else row.pet_paths).split(";")
-        return [f"bids:raw:{quote(os.path.relpath(path, source.folder))}" for path in paths]
+        return _raw(named["suffix"], row, source)
     adoption = _adoption(derivatives, row.pair_id)
     if adopted := _adopted_file(named, adoption):
         return [f"bids:adopted:{quote(adopted)}"]
     made_of = _made_of(named, row.pair_id, bool(adoption))
-    return [f"bids::{path}" for path in made_of if (derivatives / path).exists()]
+    found = [f"bids::{path}" for path in made_of if (derivatives / path).exists()]
+    # The PET's frames and mean are deleted once they were used.
+    gone = [path for path in made_of if path.name.endswith("_pet.nii.gz") and not (derivatives / path).exists()]
+    return [*(_raw("pet", row, source) if gone else []), *found]
+
+
+def _raw(suffix: str, row: Any, source: Source) -> list[str]:  # noqa: ANN401
+    """Give BIDS URIs of the scans that a pair's T1 or PET was read from."""
+    paths = str(row.t1_paths if suffix == "T1w" else row.pet_paths).split(";")
+    return [f"bids:raw:{quote(os.path.relpath(path, source.folder))}" for path in paths]
 
 
 def _adoption(derivatives: Path, pair: str) -> dict[str, Any]:

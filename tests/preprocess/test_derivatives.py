@@ -91,6 +91,18 @@ def test_sources_of_raw_images_are_uris_below_the_download(root: Path) -> None:
     assert link == (root.parent / "download").as_uri()
 
 
+def test_where_frames_and_mean_are_gone_the_scan_is_the_source(root: Path) -> None:
+    """The workflow deletes them once they were used."""
+    for desc in ("mean", "frames"):
+        for ending in (".nii.gz", ".json"):
+            derivative(root, PAIR, "pet", "pet", ending, desc=desc).unlink(missing_ok=True)
+    describe(root.parent / "pairs.tsv", root, Source(root.parent / "download", simulated=False))
+    suvr = _sidecar(root, "pet", "pet", desc="suvr", **MODEL)["Sources"]
+    assert suvr[:2] == ["bids:raw:pet.zip%21/x.nii", "bids:raw:y.nii"]
+    assert all(uri.startswith("bids::") for uri in suvr[2:])
+    test_every_source_exists(root)
+
+
 def test_sidecars_say_unit_skull_seed_and_that_nobody_is_real(root: Path) -> None:
     suvr = _sidecar(root, "pet", "pet", desc="suvr", **MODEL)
     assert (suvr["Units"], suvr["SkullStripped"], suvr["Provenance"]["seed"]) == ("SUVR", True, 3)

@@ -19,6 +19,11 @@ PAIRS_SCHEMA = workflow.source_path("../schemas/pairs.schema.yaml")
 PAIR = "sub-{sub}_ses-{ses}"
 
 
+def growing(amount):
+    """A resource that grows with every attempt: MB of memory, or minutes."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def derivative(datatype, suffix, ext=".nii.gz", pair=PAIR, **entities):
     """The path of a preprocessed file of one pair; the one place that knows is dualglow.preprocess.derivatives."""
     root = Path(RESULTS) / "derivatives"

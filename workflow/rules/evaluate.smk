@@ -12,8 +12,8 @@ rule evaluate:
     log:
         "<logs>/evaluate/{method}_fold-{fold}.log",
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         dataset=subpath(input[0], parent=True),
         data_range=config["evaluation"]["data_range"],
@@ -33,8 +33,8 @@ rule classify:
     log:
         "<logs>/classify.log",
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         dataset=subpath(input[0], parent=True),
         synthesis=f"{RESULTS}/synthesis",
@@ -57,8 +57,8 @@ rule age:
     log:
         "<logs>/age.log",
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         dataset=subpath(input[0], parent=True),
         synthesis=f"{RESULTS}/synthesis",

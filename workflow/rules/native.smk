@@ -16,8 +16,8 @@ rule to_native:
     wildcard_constraints:
         map="[A-Za-z0-9]+",
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         image=lambda wildcards, input: f"{input.synthesis}/sub-{wildcards.sub}_ses-{wildcards.ses}_desc-{wildcards.map}_pet.nii.gz",
         engine=ENGINE,

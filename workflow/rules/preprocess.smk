@@ -16,8 +16,8 @@ rule convert_t1:
     benchmark:
         f"<benchmarks>/convert_t1/{PAIR}.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         images=images("t1_paths"),
     shell:
@@ -29,16 +29,17 @@ rule convert_pet:
     input:
         raw("pet_paths"),
     output:
-        mean=derivative("pet", "pet", desc="mean"),
-        frames=derivative("pet", "pet", desc="frames"),
+        # Large, and of use to coregistration and resampling alone; --notemp keeps them.
+        mean=temp(derivative("pet", "pet", desc="mean")),
+        frames=temp(derivative("pet", "pet", desc="frames")),
         motion=derivative("pet", "motion", ".tsv"),
     log:
         f"<logs>/convert_pet/{PAIR}.log",
     benchmark:
         f"<benchmarks>/convert_pet/{PAIR}.tsv"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         images=images("pet_paths"),
         engine=ENGINE,
@@ -67,8 +68,8 @@ if ADOPTED:
         log:
             f"<logs>/adopt/{PAIR}.log",
         resources:
-            mem_mb=2000,
-            runtime=20,
+            mem_mb=growing(2000),
+            runtime=growing(20),
         params:
             outputs=lambda wildcards, output: flags(
                 {f"out_{name}": path for name, path in output.items()}
@@ -100,8 +101,8 @@ rule normalise:
     benchmark:
         f"<benchmarks>/normalise/{PAIR}.tsv"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         corrected="--corrected" if ADOPTED else "",
         preset=PRESET,
@@ -129,8 +130,8 @@ rule segment:
     benchmark:
         f"<benchmarks>/segment/{PAIR}.tsv"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         preset=PRESET,
         engine=ENGINE,
@@ -156,8 +157,8 @@ rule coregister:
     benchmark:
         f"<benchmarks>/coregister/{PAIR}.tsv"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         preset=PRESET,
         engine=ENGINE,
@@ -206,8 +207,8 @@ rule resample:
     benchmark:
         f"<benchmarks>/resample/{PAIR}.tsv"
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         inputs=lambda wildcards, input: flags(dict(input.items())),
         outputs=lambda wildcards, output: flags(dict(output.items())),
@@ -251,8 +252,8 @@ rule qc:
     benchmark:
         f"<benchmarks>/qc/{PAIR}.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         inputs=lambda wildcards, input: flags(dict(input.items())),
         pair=PAIR,
@@ -270,8 +271,8 @@ rule qc_group:
     log:
         "<logs>/qc_group.log",
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         options=qc_options,
     shell:
@@ -294,8 +295,8 @@ rule qc_report:
     log:
         "<logs>/qc_report.log",
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         options=qc_options,
     shell:
@@ -330,8 +331,8 @@ rule pack:
     log:
         "<logs>/pack.log",
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         derivatives=f"{RESULTS}/derivatives",
         out=subpath(output.volumes, parent=True),
@@ -355,8 +356,8 @@ rule describe:
     log:
         "<logs>/describe.log",
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         derivatives=subpath(output[0], parent=True),
         root=config["cohort"]["root"],

@@ -24,8 +24,8 @@ rule train:
         "<benchmarks>/train/{method}_fold-{fold}.tsv"
     threads: config["training"]["threads"]
     resources:
-        mem_mb=16000,
-        runtime=1440,
+        mem_mb=growing(16000),
+        runtime=growing(1440),
     params:
         training=flags(
             {
@@ -59,8 +59,8 @@ checkpoint synthesise:
         "<benchmarks>/synthesise/{method}_fold-{fold}.tsv"
     threads: config["training"]["threads"]
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         options=flags(config["synthesis"]),
         dataset=subpath(input[0], parent=True),

@@ -15,8 +15,8 @@ rule measure_likelihood:
         "<logs>/likelihood/{method}_fold-{fold}.log",
     threads: config["training"]["threads"]
     resources:
-        mem_mb=16000,
-        runtime=120,
+        mem_mb=growing(16000),
+        runtime=growing(120),
     params:
         options=flags(config["likelihood"]),
         dataset=subpath(input[0], parent=True),
@@ -40,8 +40,8 @@ rule map_surprise:
         "<logs>/surprise/{method}_fold-{fold}.log",
     threads: config["training"]["threads"]
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         options=flags(config["surprise"]),
         dataset=subpath(input[0], parent=True),

@@ -1,0 +1,89 @@
+"""Runs of the workflow through a real SLURM."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.slurm.cluster import LINK, Cluster, run, wait_for
+from tests.workflow.conftest import ROOT
+
+# In tests jobs are asked for their state from the first second on.
+FAST = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "15")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster that runs on this machine already (see tests/slurm/cluster.py), or one of our own."""
+    if os.geteuid() != 0:
+        pytest.skip("a SLURM of our own needs root")
+    if LINK.exists():
+        yield Cluster(LINK.resolve().parents[1])
+        return
+    made = Cluster(Path(f"/tmp/dualglow-slurm-{os.getpid()}"))  # short: a socket is in it
+    made.up()
+    yield made
+    made.down()
+
+
+class Run:
+    """`snakemake --profile slurm` in the background, as a person starts it from the root of the clone."""
+
+    def __init__(self, settings: dict, *arguments: str, log: Path) -> None:
+        folder = Path(settings["results"]).parent
+        configfile = folder / "settings.yaml"
+        configfile.write_text(yaml.safe_dump(settings))
+        logs = ("--slurm-logdir", str(folder / "slurm-logs"))
+        command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--nolock", *FAST, *logs]
+        self.log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [*command, "--configfile", str(configfile), *arguments],
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # Started by a program in the background, it would not listen to Ctrl-C.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def wait(self, seconds: float = 900) -> int:
+        """The exit status."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"not done within {seconds} s:\n{self.said[-3000:]}") from None
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to Snakemake, not to its jobs, and wait for its end."""
+        self.process.send_signal(how)
+        self.process.wait(120)
+
+    def until(self, happened: Callable[[], bool], what: str, seconds: float = 300) -> None:
+        """Wait for something to happen while the run goes on."""
+
+        def happened_or_over() -> bool:
+            assert happened() or self.process.poll() is None, f"the run ended before {what}:\n{self.said[-3000:]}"
+            return happened()
+
+        wait_for(happened_or_over, what, seconds)
+
+
+def jobs_where(text: str, state: str = "RUNNING") -> list[str]:
+    """Ids of the jobs in this state whose comment (SLURM's, with rule and wildcards) has this text."""
+    lines = run("squeue", "-h", "-t", state, "-o", "%i|%k", check=False).splitlines()
+    return [line.split("|")[0] for line in lines if text in line.split("|", 1)[1]]
+
+
+def node_of(job: str) -> str:
+    return run("squeue", "-h", "-j", job, "-o", "%N", check=False)
