@@ -1,5 +1,7 @@
 """Files that are whole or absent: everything is written beside its final name, then renamed."""
 
+import errno
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from dualglow.errors import InputError
+from dualglow.errors import DualGlowError, InputError
 
 INSIDE = "!/"
 """Separates what lies on disk from what is inside it: `some.zip!/ADNI/…/x.nii`, or `folder!/I123`, the DICOM slices of
@@ -19,7 +21,10 @@ image I123 in that folder."""
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path` (same suffix); on success it becomes `path`, on failure it is removed."""
+    """Yield a temporary name beside `path` (same suffix); on success it becomes `path`, on failure it is removed.
+
+    Raises DualGlowError if the disk is full: what was at `path` before is then still there.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -28,10 +33,56 @@ def written(path: Path) -> Iterator[Path]:
         raise InputError(f"{path.parent}: is not writable. Choose another output folder or change its permissions.")
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
-        yield part
-        os.replace(part, path)
+        with enough_space(path):
+            yield part
+            os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def enough_space(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises when the disk of `path` is full into a DualGlowError that says what to do."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, DualGlowError) or not out_of_space(error):
+            raise
+        raise DualGlowError(full_disk(path)) from error
+
+
+def full_disk(where: Path | str) -> str:
+    """What to tell a person whose disk is full."""
+    return (
+        f"{where}: cannot be written, for the disk is full or your quota is used up. "
+        "Free some space and give the same command again."
+    )
+
+
+def out_of_space(error: BaseException | None) -> bool:
+    """Whether a full disk or quota is behind the error.
+
+    Few libraries raise the OSError itself: PyTorch raises another error after it, safetensors only quotes it, numpy
+    says how much was written.
+    """
+    if error is None:
+        return False
+    said = str(error)
+    return (
+        (isinstance(error, OSError) and error.errno in NO_SPACE)
+        or any(os.strerror(number) in said for number in NO_SPACE)
+        or (isinstance(error, OSError) and error.errno is None and " requested and " in said)
+        or out_of_space(error.__cause__ or error.__context__)
+    )
+
+
+def reserve(path: Path) -> None:
+    """Take the disk space of a sparse file now: writing to a memory map on a full disk would kill the program."""
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 SNAKEMAKE_STAMP = ".snakemake_timestamp"  # put into every output folder of a rule
@@ -54,9 +105,10 @@ def written_folder(out: Path, endings: tuple[str, ...]) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{part}: cannot be created ({error.strerror}). Choose a writable --out.") from error
     try:
-        yield part
-        shutil.rmtree(out, ignore_errors=True)
-        part.rename(out)
+        with enough_space(out):
+            yield part
+            shutil.rmtree(out, ignore_errors=True)
+            part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -119,3 +171,12 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be made, for {existing} is a file. Choose another folder.")
     if not os.access(existing, os.W_OK):
         raise InputError(f"{folder}: {existing} is not writable. Choose another folder, or ask for the right to write.")
+
+
+def source_digest() -> str:
+    """SHA-256 of DualGlow's own modules as installed: two installations with the same digest run the same code."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
