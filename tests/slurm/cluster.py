@@ -26,7 +26,7 @@ CPUS = 2  # of each node
 FIRST_PORT = 26817
 SECONDS_TO_START = 60
 
-# cgroups hold jobs to their memory, where there are cgroups (version 1) to be had; otherwise SLURM looks every 2 seconds.
+# cgroups (version 1) hold jobs to their memory; where there are none, SLURM looks every 2 seconds.
 CGROUP = """\
 CgroupPlugin=cgroup/v1
 CgroupAutomount=no
@@ -166,9 +166,7 @@ class Cluster:
             for number, name in enumerate(NODES)
         ]
         self.configuration.write_text(
-            CONFIGURATION.format(
-                host=host, folder=self.folder, port=FIRST_PORT, limits=limits, nodes="\n".join(nodes)
-            )
+            CONFIGURATION.format(host=host, folder=self.folder, port=FIRST_PORT, limits=limits, nodes="\n".join(nodes))
         )
         for number in range(GPUS):
             device = self.folder / "etc" / f"fakegpu{number}"

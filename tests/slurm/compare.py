@@ -1,6 +1,6 @@
 """Are two results the same? Tables, volumes, models and pictures to the byte, apart from times and random names.
 
-    python -m tests.slurm.compare results/demo results/demo-slurm
+python -m tests.slurm.compare results/demo results/demo-slurm
 """
 
 import gzip

@@ -34,16 +34,35 @@ def for_every_pair(*arguments, **entities):
     """An input function: this derivative of every pair of the cohort that no person excluded, once the pairs are known."""
 
     def paths(wildcards):
-        every = pairs().index
-        if unknown := sorted(set(EXCLUDED).difference(every)):
-            raise WorkflowError(
-                f"configuration: preprocess.exclude: {unknown[0]} is not in cohort/pairs.tsv. "
-                "Write its pair_id as it is there."
-            )
-        kept = every.difference(EXCLUDED, sort=False)
-        return [derivative(*arguments, pair=pair, **entities) for pair in kept]
+        return [derivative(*arguments, pair=pair, **entities) for pair in kept_pairs()]
 
     return paths
+
+
+def for_every_pair_of_batch(*arguments, **entities):
+    """An input function: this derivative of every {number}th of {batches} of these pairs."""
+
+    def paths(wildcards):
+        number, batches = int(wildcards.number), int(wildcards.batches)
+        if not 1 <= number <= batches:
+            raise WorkflowError(
+                f"batches/{number}-of-{batches}: batches are counted from 1 to {batches}."
+            )
+        chosen = kept_pairs()[number - 1 :: batches]
+        return [derivative(*arguments, pair=pair, **entities) for pair in chosen]
+
+    return paths
+
+
+def kept_pairs():
+    """The pair_ids of the cohort that no person excluded."""
+    every = pairs().index
+    if unknown := sorted(set(EXCLUDED).difference(every)):
+        raise WorkflowError(
+            f"configuration: preprocess.exclude: {unknown[0]} is not in cohort/pairs.tsv. "
+            "Write its pair_id as it is there."
+        )
+    return every.difference(EXCLUDED, sort=False)
 
 
 def excluded():

@@ -367,6 +367,20 @@ rule describe:
         "{params.simulated} &> {log}"
 
 
+rule batch:
+    """Target: a share of the pairs, for cohorts of which one plan of all would take too long: batches/1-of-10 …"""
+    input:
+        for_every_pair_of_batch("pet", "qc", ".json", desc="pair"),
+    output:
+        touch("<results>/batches/{number}-of-{batches}"),
+    log:
+        "<logs>/batch/{number}-of-{batches}.log",
+    wildcard_constraints:
+        number=r"\d+",
+        batches=r"\d+",
+    localrule: True
+
+
 rule preprocess:
     """Target: every pair in T1 space, MNI152 and on the model grid, with the pages of quality control."""
     input:
