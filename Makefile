@@ -1,7 +1,9 @@
 # make demo: the whole workflow on a simulated cohort.   make test: the tests.   make test-slow: those that take longer,
-# such as every robustness case of the preprocessing, for every night.   make benchmark: speed, memory, precision.
+# such as every robustness case of the preprocessing, for every night.   make test-slurm: those on a real SLURM, which is
+# started on this machine (as root; Debian's packages).   make benchmark: speed, memory, precision.
 # Each installs what it needs first.
 PYTHON ?= python3
+SLURM ?= /tmp/dualglow-slurm
 # Inside an environment of yours (venv or conda) that is used; otherwise .venv is made here.
 ifneq ($(VIRTUAL_ENV)$(CONDA_PREFIX),)
 BIN := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))/bin
@@ -11,7 +13,7 @@ endif
 export PATH := $(abspath $(BIN)):$(PATH)
 INSTALLED := $(BIN)/.dualglow-installed
 
-.PHONY: demo test test-slow benchmark lint install clean
+.PHONY: demo test test-slurm test-slow benchmark lint install clean
 
 install: $(INSTALLED)
 
@@ -31,7 +33,11 @@ demo: install
 	@echo "The report is results/demo/report.zip: unzip it and open report/report.html. (Simulated cohort: no real patients.)"
 
 test: install
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "not slow and not slurm"
+
+test-slurm: install
+	python -m tests.slurm.cluster up $(SLURM)
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m slurm; status=$$?; python -m tests.slurm.cluster down $(SLURM); exit $$status
 
 test-slow: install
 	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m slow

@@ -46,7 +46,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/run/munge.sock
+AuthInfo=socket={folder}/run/munge.sock,cred_expire=30
 CredType=cred/munge
 SlurmctldPort={port}
 SlurmctldPidFile={folder}/run/slurmctld.own
@@ -129,7 +129,10 @@ class Cluster:
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to a daemon and wait until it is gone."""
-        pid = int((self.folder / "run" / f"{name}.pid").read_text())
+        record = self.folder / "run" / f"{name}.pid"
+        if not record.exists():
+            return
+        pid = int(record.read_text())
         with suppress(ProcessLookupError):
             os.kill(pid, how)
             wait_for(lambda: not _runs(pid), f"{name} ended")

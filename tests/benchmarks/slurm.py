@@ -1,0 +1,102 @@
+"""What SLURM and Snakemake add to a step: chains of steps that do nothing, as single jobs, as arrays, a chain per job.
+
+    python -m tests.slurm.cluster up /tmp/slurm && python -m tests.benchmarks.slurm [--chains 8] [--steps 7]
+
+CPU seconds are those of the whole machine meanwhile; on a busy one they are not the workflow's alone.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.benchmarks.report import load, machine, table
+from tests.slurm.cluster import run
+
+CHAIN = """
+rule all:
+    input: expand("{chain}/{{chain}}", chain=range({chains}))
+"""
+STEP = """
+rule step{number}:
+    input: {input}
+    output: "{number}/{{chain}}"
+    shell: "true > {{output}}"
+"""
+SLURM = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
+RESOURCES = ["--default-resources", "mem_mb=700", "runtime=10"]
+
+
+def snakefile(chains: int, steps: int) -> str:
+    """A workflow of independent chains."""
+    parts = [CHAIN.format(chain=steps, chains=chains)]
+    for number in range(1, steps + 1):
+        before = f'"{number - 1}/{{chain}}"' if number > 1 else "[]"
+        parts.append(STEP.format(number=number, input=before))
+    return "".join(parts)
+
+
+def ways(steps: int) -> dict[str, list[str]]:
+    """Options of Snakemake for each way to submit."""
+    rules = [f"step{number}" for number in range(1, steps + 1)]
+    return {
+        "no cluster": ["--cores", "2"],
+        "a job per step": ["--executor", "slurm", "--jobs", "200", *SLURM, *RESOURCES],
+        "an array per step": [
+            *["--executor", "slurm", "--jobs", "200", *SLURM, *RESOURCES],
+            *["--slurm-array-jobs", "all"],
+        ],
+        "a job per chain": [
+            *["--executor", "slurm", "--jobs", "200", *SLURM, *RESOURCES],
+            *["--groups", *(f"{rule}=chain" for rule in rules)],
+        ],
+    }
+
+
+def busy() -> float:
+    """CPU seconds of this machine, since its start, that were not idle."""
+    names = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _, _, irq, soft = map(int, names[:7])
+    return (user + nice + system + irq + soft) / 100
+
+
+def measured(name: str, options: list[str], chains: int, steps: int) -> dict[str, object]:
+    """Run one way in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "Snakefile").write_text(snakefile(chains, steps))
+        started, before, first = time.monotonic(), busy(), _last_job()
+        command = [sys.executable, "-m", "snakemake", *options, "--", "all"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        seconds, used = time.monotonic() - started, busy() - before
+    each = chains * steps
+    return {
+        "way": name,
+        "steps": each,
+        "jobs in the queue": _last_job() - first,
+        "s": seconds,
+        "s per step": seconds / each,
+        "CPU s per step": used / each,
+    }
+
+
+def _last_job() -> int:
+    """The number of the last job that SLURM was given; tasks of an array count as jobs."""
+    ids = run("squeue", "-h", "-t", "all", "-o", "%A").split()
+    return max(map(int, ids), default=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chains", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=7)
+    chosen = parser.parse_args()
+    print(machine(), load(), sep="\n")
+    rows = [measured(name, options, chosen.chains, chosen.steps) for name, options in ways(chosen.steps).items()]
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

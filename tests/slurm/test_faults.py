@@ -1,0 +1,214 @@
+"""What clusters do to a run, done to one on purpose: nothing is lost, nothing half-written counts, the log says it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.slurm.cluster import Cluster, run, wait_for
+from tests.slurm.compare import differences
+from tests.slurm.conftest import Run, jobs_where, node_of
+from tests.workflow.conftest import ROOT, run_snakemake, snakemake_command
+
+pytestmark = pytest.mark.slurm
+
+EPOCHS = 60  # more than a minute of training, so that the time limit falls into it
+SETTINGS = {
+    "split": {"folds": 2, "validation": 0.3},
+    "preprocess": {"preset": "fast"},
+    "training": {"epochs": EPOCHS, "threads": 1},
+    "models": {"dualglow": {"levels": 1, "steps": 1, "hidden": 8, "memory": "plain"}},
+    "synthesis": {"samples": 2},
+}
+FOLDS = ("fold_0", "fold_1")
+
+
+class Storm:
+    """A small cohort that runs undisturbed on this machine, and with faults through SLURM."""
+
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        self.folder, self.cluster = folder, cluster
+        download = folder / "download"
+        made = ["-m", "dualglow", "simulate", "--out", str(download), "--subjects", "5", "--voxel", "4"]
+        subprocess.run([sys.executable, *made], check=True, cwd=ROOT)
+        cohort = {"cohort": {"root": str(download), "simulated": True}, **SETTINGS}
+        self.settings = {"results": str(folder / "slurm" / "results"), **cohort}
+        self.undisturbed = {"results": str(folder / "local" / "results"), **cohort}
+        for settings in (self.settings, self.undisturbed):
+            Path(settings["results"]).parent.mkdir()
+        self.results = Path(self.settings["results"])
+        self.seen: dict[str, str] = {}
+
+    def run(self, name: str, *arguments: str) -> Run:
+        return Run(self.settings, *arguments, log=self.folder / f"{name}.log")
+
+    def log(self, step: str, name: str) -> str:
+        return (self.results / "logs" / step / f"{name}.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def storm(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Storm:
+    """All faults, one after the other, while the same cohort runs undisturbed beside it."""
+    made = Storm(tmp_path_factory.mktemp("storm"), cluster)
+    log = (made.folder / "undisturbed.log").open("w")
+    arguments = ("--cores", "1", "--", "preprocess", *FOLDS)
+    undisturbed = subprocess.Popen(
+        snakemake_command(made.undisturbed, *arguments), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+    )
+    faults_of_preprocessing(made)
+    faults_of_training(made)
+    assert undisturbed.wait(900) == 0, Path(log.name).read_text()[-3000:]
+    return made
+
+
+def faults_of_preprocessing(storm: Storm) -> None:
+    """A truncated T1, a cancelled job, a controller that starts anew, a node that loses its power."""
+    assert run_snakemake(storm.settings, "--cores", "1", "--", "cohort").returncode == 0
+    pairs = pd.read_csv(storm.results / "cohort" / "pairs.tsv", sep="\t", dtype=str)
+    storm.truncated, t1 = pairs["pair_id"].iloc[-1], Path(pairs["t1_paths"].iloc[-1])
+    whole = t1.read_bytes()
+    t1.write_bytes(whole[: len(whole) // 2])
+
+    going = storm.run("preprocessing", "--", "preprocess")
+    going.until(lambda: bool(jobs_where("rule_pair")), "a pair is processed")
+    storm.seen["cancelled"] = jobs_where("rule_pair")[0]
+    run("scancel", storm.seen["cancelled"])
+
+    storm.cluster.kill("slurmctld")
+    time.sleep(3)
+    storm.cluster.start("slurmctld", "-D")
+    going.until(lambda: "CANCELLED" in going.said, "Snakemake knows of the cancelled job")
+
+    def lost() -> list[str]:
+        return [job for job in jobs_where("rule_pair") if node_of(job) == "cpu2"]
+
+    going.until(lambda: bool(lost()), "a pair is processed on cpu2")
+    storm.seen["lost"] = lost()[0]
+    storm.cluster.kill_node("cpu2")
+    going.until(lambda: "down" in run("sinfo", "-h", "-n", "cpu2", "-o", "%T"), "the node is missed")
+    storm.cluster.start_node("cpu2")
+
+    storm.status = going.wait()
+    storm.preprocessing = going.said
+    t1.write_bytes(whole)
+
+
+def faults_of_training(storm: Storm) -> None:
+    """Too little memory, a killed training, a time limit; then Snakemake itself is killed and started again."""
+    limits = ("pack:mem_mb=250 if attempt == 1 else 2000", "train:runtime=1 * attempt", "train:mem_mb=3000")
+    arguments = ("--set-resources", *limits, "--", "preprocess", *FOLDS)
+    going = storm.run("training", *arguments)
+    log = storm.results / "logs" / "train" / "dualglow_fold-1.log"
+    going.until(lambda: log.exists() and f"epoch 2/{EPOCHS}" in log.read_text(), "a training is under way", 600)
+    run("pkill", "-KILL", "-f", f"dualglow train .*{storm.results}.* --fold 1 --method dualglow")
+    stopped = storm.results / "logs" / "train" / "dualglow_fold-0.log"
+    going.until(lambda: "Going on" in stopped.read_text(), "a training goes on after its time limit")
+    storm.training = going.said
+    going.kill()
+    again = storm.run("again", *arguments)
+    storm.end = again.wait()
+    storm.again = again.said
+
+
+def test_a_truncated_scan_is_named_and_the_other_pairs_are_made(storm: Storm) -> None:
+    assert storm.status == 1
+    assert "cannot be read to its end" in storm.preprocessing
+    (missing,) = set(re.findall(r"dualglow convert: (\S+):", storm.preprocessing))
+    assert missing.endswith(".nii")
+
+
+def test_a_cancelled_job_is_tried_again(storm: Storm) -> None:
+    assert f"SLURM-job '{storm.seen['cancelled']}' failed, SLURM status is: 'CANCELLED'" in storm.preprocessing
+    assert "Trying to restart job" in storm.preprocessing
+
+
+def test_a_lost_nodes_job_goes_back_into_the_queue(storm: Storm) -> None:
+    """SLURM starts it again by itself: Snakemake is not told of a failure."""
+    assert f"SLURM-job '{storm.seen['lost']}' failed" not in storm.preprocessing
+    assert run("scontrol", "show", "job", storm.seen["lost"]).count("Restarts=1")
+
+
+def test_too_little_memory_is_said_and_more_is_asked_for(storm: Storm) -> None:
+    logs = [path.read_text() for path in (storm.results.parent / "slurm-logs" / "rule_pack").rglob("*.log")]
+    assert any(re.search("oom-kill|Out Of Memory|OOM", text, re.IGNORECASE) for text in logs)
+    assert (storm.results / "dataset" / "volumes.npy").exists()
+
+
+def test_a_killed_training_goes_on(storm: Storm) -> None:
+    assert "Going on after" in storm.log("train", "dualglow_fold-1")
+
+
+def test_a_time_limit_is_survived(storm: Storm) -> None:
+    assert "Going on after" in storm.log("train", "dualglow_fold-0")
+
+
+def test_a_killed_snakemake_goes_on(storm: Storm) -> None:
+    assert storm.end == 0, storm.again[-3000:]
+
+
+def test_the_results_are_those_of_an_undisturbed_run(storm: Storm) -> None:
+    assert differences(Path(storm.undisturbed["results"]), storm.results) == []
+
+
+def test_nothing_half_written_is_left(storm: Storm) -> None:
+    """Names beside the final ones belong to processes that were killed; they are never taken for results."""
+    for path in storm.results.rglob("*.part*"):
+        assert path.name.startswith("."), path
+
+
+def test_one_fold_is_trained_anew_and_nothing_else(storm: Storm) -> None:
+    """-R train forces the training of this fold alone; other folds keep their time stamps."""
+    before = {path: path.stat().st_mtime_ns for path in storm.results.rglob("*") if path.is_file()}
+    again = storm.run("fold", "-R", "train", "--", "fold_1")
+    assert again.wait() == 0, again.said[-3000:]
+    changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    made = {str(path.relative_to(storm.results)) for path in changed}
+    assert any(name.startswith("models/dualglow/fold-1/") for name in made)
+    strange = {name for name in made if "fold-1" not in name and name != "status.tsv"}
+    assert strange == set()
+    assert differences(Path(storm.undisturbed["results"]), storm.results) == []
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_half_written(storm: Storm, tmp_path: Path) -> None:
+    """Results on a file system of 48 MB, filled up; with room again, the same command goes on."""
+    image, place = tmp_path / "disk", tmp_path / "small"
+    image.write_bytes(b"")
+    os.truncate(image, 48 << 20)
+    place.mkdir()
+    run("mkfs.ext4", "-q", str(image))
+    run("mount", "-o", "loop", str(image), str(place))
+    try:
+        settings = storm.settings | {"results": str(place / "results")}
+        assert run_snakemake(settings, "--cores", "1", "--", "cohort").returncode == 0
+        pair = pd.read_csv(place / "results" / "cohort" / "pairs.tsv", sep="\t")["pair_id"][0]
+        target = f"{place}/results/derivatives/{pair.replace('_', '/')}/pet/{pair}_desc-pair_qc.json"
+        filler = place / "filler"
+        filler.write_bytes(bytes(shutil.disk_usage(place).free - (2 << 20)))
+        full = Run(settings, "--retries", "0", "--", target, log=tmp_path / "full.log")
+        assert full.wait() == 1
+        (line,) = set(re.findall(r"dualglow \w+: .*[Nn]o space.*", full.said))
+        assert str(place) in line
+        derivatives = place / "results" / "derivatives"
+        assert not [path for path in derivatives.rglob("*") if ".part" in path.name]
+        filler.unlink()
+        room = Run(settings, "--", target, log=tmp_path / "room.log")
+        assert room.wait() == 0, room.said[-3000:]
+        assert Path(target).exists()
+    finally:
+        run("umount", str(place))
+
+
+def test_ctrl_c_cancels_the_jobs(storm: Storm, tmp_path: Path) -> None:
+    settings = storm.settings | {"results": str(tmp_path / "results")}
+    going = Run(settings, "--", "preprocess", log=tmp_path / "run.log")
+    going.until(lambda: bool(jobs_where("rule_pair")), "a pair is processed")
+    jobs = jobs_where("rule_pair")
+    going.kill(signal.SIGINT)
+    wait_for(lambda: not set(jobs) & set(jobs_where("rule_pair")), "the jobs are cancelled")
