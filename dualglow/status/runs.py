@@ -1,0 +1,138 @@
+"""What a run of the workflow says of itself at its start and at its end: `<results>/logs/runs/`.
+
+The workflow's own rules are in it, so that file names have one record of truth: the run that makes the files.
+"""
+
+import argparse
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dualglow.errors import InputError
+from dualglow.files import read_json, write_json
+
+FOLDER = Path("logs", "runs")
+# The options of Snakemake that a command for a single step needs as well.
+_LISTS = ("--configfile", "--configfiles", "--config", "--sdm", "--software-deployment-method")
+_WORDS = ("--profile", "--workflow-profile", "--executor", "-e", "--snakefile", "-s", "--directory", "-d")
+_NUMBERS = ("--cores", "-c", "--jobs", "-j")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of Snakemake. Times are seconds since 1970; `results` is the folder as the workflow names it.
+
+    `rules` hold per rule its name, room (the file it is in), outputs, temporary ones among them, inputs and logs;
+    `slurm_logs` is the folder of the logs of SLURM's jobs, None where they do not run under SLURM.
+    """
+
+    results: str
+    config: dict[str, Any]
+    rules: list[dict[str, Any]]
+    slurm_logs: str | None
+    command: list[str]
+    directory: str = field(default_factory=os.getcwd)
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    born: float = field(default_factory=lambda: psutil.Process().create_time())
+    slurm_job: str | None = field(default_factory=lambda: os.environ.get("SLURM_JOB_ID"))
+    started: float = field(default_factory=time.time)
+    ended: float | None = None
+    succeeded: bool | None = None
+
+    @property
+    def here(self) -> bool:
+        """Whether it was started on this machine, so that its process can be looked for."""
+        return self.host == socket.gethostname()
+
+    def alive(self, queue: dict[str, str] | None = None) -> bool | None:
+        """Say whether it still runs; None where that cannot be seen: on another machine, outside of SLURM.
+
+        `queue` are the states of SLURM's jobs by id, where there is SLURM.
+        """
+        if self.ended is not None:
+            return False
+        if self.here:
+            return _alive(self.pid, self.born)
+        if self.slurm_job and queue is not None:
+            return queue.get(self.slurm_job) in ("RUNNING", "COMPLETING", "SUSPENDED")
+        return None
+
+    def again(self, targets: list[str]) -> list[str]:
+        """Give the command that makes these files, configured as this run was."""
+        options = self.command[1 : self.command.index("--")] if "--" in self.command else self.command[1:]
+        parsed, _ = _parser().parse_known_args(options)
+        kept = [word for name, value in vars(parsed).items() if value for word in (name, *_words(value))]
+        return ["snakemake", *kept, "--", *targets]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in _LISTS:
+        parser.add_argument(name, dest=name, nargs="*")
+    for name in _WORDS:
+        parser.add_argument(name, dest=name)
+    for name in _NUMBERS:
+        parser.add_argument(name, dest=name, nargs="?", const="all")
+    return parser
+
+
+def _words(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _alive(pid: int, born: float) -> bool:
+    """A process of that number may be another one, which was born at another time."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - born) < 2 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def begin(run: Run) -> None:
+    """Write the record of a run that starts now, and remove those of runs that are over."""
+    folder = Path(run.results) / FOLDER
+    for path in folder.glob("*.json"):
+        if _read(path).alive() is False:
+            path.unlink(missing_ok=True)
+    path = folder / f"{time.strftime('%Y%m%dT%H%M%S', time.localtime(run.started))}_{run.host}_{run.pid}.json"
+    write_json(asdict(run), path)
+
+
+def end(results: Path, succeeded: bool) -> None:
+    """Add to the record of this process's run that it is over."""
+    for path in (results / FOLDER).glob(f"*_{socket.gethostname()}_{os.getpid()}.json"):
+        write_json({**read_json(path), "ended": time.time(), "succeeded": succeeded}, path)
+
+
+def recorded(results: Path) -> list[Run]:
+    """Read the records of a results tree, the latest run first.
+
+    Raises InputError if there is none; the message names the trees below that have one.
+    """
+    found = sorted((_read(path) for path in (results / FOLDER).glob("*.json")), key=lambda run: -run.started)
+    if found:
+        return found
+    if not results.is_dir():
+        raise InputError(f"{results}: no such folder. Start `snakemake`, or name the results with --results.")
+    below = sorted(str(path.parents[1]) for path in results.glob(f"*/{FOLDER}"))
+    if below:
+        raise InputError(f"{results}: no run is recorded here, but in {', '.join(below)}: --results {below[0]}.")
+    raise InputError(
+        f"{results}: no run is recorded here (in {FOLDER}). Start `snakemake`; one that was just started is recorded "
+        "once it has planned its steps."
+    )
+
+
+def _read(path: Path) -> Run:
+    content = read_json(path)
+    try:
+        return Run(**content)
+    except TypeError as error:
+        raise InputError(f"{path}: is not the record of a run ({error}). Remove it.") from error
