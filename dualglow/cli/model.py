@@ -10,6 +10,9 @@ from dualglow.cli.app import app
 if TYPE_CHECKING:
     import torch
 
+    from dualglow.training.fold import Request
+    from dualglow.training.interruption import Interruption
+
 DATASET = Option(help="Folder with volumes.npy, masks.npy, pairs.tsv, grid.json (from `dualglow pack`).")
 FOLDS = Option(help="folds.tsv: fold, pair_id, subject, part (from `dualglow split`, or edited by hand).")
 FOLD = Option(help="Which fold, from 0.")
@@ -41,6 +44,16 @@ def train(
     seed: Annotated[int, Option(help="Of weights, order and noise.")] = 1,
     device: Annotated[str, DEVICE] = "auto",
     threads: Annotated[int | None, THREADS] = None,
+    gpus: Annotated[
+        int,
+        Option(
+            help="GPUs of this node that share every step, a process each; 0 is the CPU. With --device cpu, so many "
+            "processes on the CPU. If there is no GPU, 1 is the CPU, too."
+        ),
+    ] = 1,
+    save_minutes: Annotated[
+        float, training("Save the state so often within an epoch; the end of an epoch and SIGTERM save it anyway.")
+    ] = 10.0,
     epochs: Annotated[int, training("Passes over the training pairs (paper: 90).")] = 90,
     batch_size: Annotated[int, training("Pairs per step.")] = 1,
     learning_rate: Annotated[float, training("Of AdaMax (paper: 0.001).")] = 0.001,
@@ -85,9 +98,13 @@ def train(
     """Train one method on one fold. The defaults are the paper's settings.
 
     The epoch with the lowest MAE on the fold's validation pairs is kept; the test pairs are not read. A training that
-    was interrupted goes on after its last whole epoch when the same command is given again, so one epoch at most is
-    lost. On a GPU the pairs are loaded into its memory once, if they fit. A training that leaves the numbers or runs
-    away stops and names the step and the layer.
+    is told to stop (SIGTERM, Ctrl+C) finishes its step and saves its state; the same command goes on from there, as if
+    nothing had happened. After a hard kill it goes on from the last state saved, minutes before. On a GPU the pairs
+    are loaded into its memory once, if they fit. A training that leaves the numbers or runs away stops and names the
+    step and the layer.
+
+    The batch is divided among several GPUs: results do not depend on their number. torchrun and srun may start the
+    processes, too, on several nodes; --gpus is then the number on each node.
 
     **Inputs**: a packed dataset and folds.tsv.
 
@@ -98,9 +115,6 @@ def train(
 
     **Example**: `dualglow train --dataset results/dataset --folds results/cohort/folds.tsv --fold 0 --out model`
     """
-    from dualglow.training.fold import Request, train_fold
-    from dualglow.training.optimisation import Optimisation
-
     options = {
         "levels": levels,
         "steps": steps_of(steps),
@@ -122,11 +136,44 @@ def train(
         "spatial_prior": spatial_prior,
         "memory": memory,
     }
-    how = Optimisation(
-        epochs, batch_size, learning_rate, warmup_epochs, clip_gradient, seed, precision, ema_decay, compile, beta2
-    )
-    request = Request(dataset, folds, fold, method, out, _options_of(method, options), how, window_percentile)
-    train_fold(request, device_of(device, threads))
+    import os
+
+    from dualglow.training.interruption import Interruption
+
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # PyTorch's advice on DDP is not for those who train
+    with Interruption() as told:  # before PyTorch is imported, which takes seconds
+        from dualglow.training.fold import Request
+        from dualglow.training.optimisation import Optimisation
+
+        how = Optimisation(
+            epochs, batch_size, learning_rate, warmup_epochs, clip_gradient, seed, precision, ema_decay, compile, beta2
+        )
+        chosen = _options_of(method, options)
+        request = Request(dataset, folds, fold, method, out, chosen, how, window_percentile, save_minutes)
+        _train(request, device, threads, gpus, told)
+
+
+def _train(request: "Request", device: str, threads: int | None, gpus: int, told: "Interruption") -> None:
+    """As one of several processes, or alone; or start them."""
+    import os
+
+    import torch
+
+    from dualglow.models import METHODS
+    from dualglow.training.fold import train_fold
+    from dualglow.training.numerics import choose_devices
+    from dualglow.training.processes import ALONE, place, start
+
+    devices = choose_devices(device, gpus)
+    here = place(os.environ, gpus)
+    if here is None and METHODS[request.method].iterative:
+        request.optimisation.check_shared(gpus)
+        start(gpus)
+        return
+    here = here or ALONE
+    if threads:
+        torch.set_num_threads(max(1, threads // here.local_size))
+    train_fold(request, devices[here.local], here, told)
 
 
 def steps_of(text: str) -> int | list[int]:

@@ -10,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from dualglow.errors import ConfigError
 from dualglow.flow.network import CONVOLUTIONS
 from dualglow.models.interface import COVARIATE_COLUMNS
+from dualglow.models.share import weight_of_known
 
 LOGIT_BOUND = 5.0
 """A reader's outputs lie within ± this: behind gradient reversal an unbounded loss would be raised for ever."""
@@ -54,9 +55,12 @@ class Reader(nn.Module):
 def _loss(name: str, found: Tensor, covariates: Tensor) -> Tensor:
     truth = covariates[:, COVARIATE_COLUMNS[name]]
     known = (truth != 0).any(dim=1)  # 0 in every column is missing
-    found, truth = found[known], truth[known]
-    if not len(truth):
+    if not known.any():
         return covariates.new_zeros(())
+    return weight_of_known(known, COVARIATE_COLUMNS[name]) * _mean_loss(name, found[known], truth[known])
+
+
+def _mean_loss(name: str, found: Tensor, truth: Tensor) -> Tensor:
     if name == "age":
         return mse_loss(found, truth)
     if name == "sex":

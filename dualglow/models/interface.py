@@ -41,7 +41,10 @@ class Synthesiser(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Scalar to minimise and the detached terms worth logging, each a mean over the batch."""
+        """Scalar to minimise and the detached terms worth logging, each a mean over the batch.
+
+        As several processes may share a batch, noise and what is a mean over some pairs only are those of share.py.
+        """
 
     @abstractmethod
     def predict(self, mri: Tensor, covariates: Tensor, mask: Tensor) -> Tensor:

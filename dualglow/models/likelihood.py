@@ -6,6 +6,8 @@ from math import log, log2, pi
 import torch
 from torch import Tensor
 
+from dualglow.models.share import uniform_noise
+
 NOISE = 1 / 256
 """Width of the uniform noise that dequantises an image in [0, 1] with 256 grey values (Kingma & Dhariwal 2018, §2)."""
 
@@ -20,7 +22,10 @@ def centred(image: Tensor) -> Tensor:
 
 def dequantised(image: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Image in [0, 1] to [-0.5, 0.5], spread over its grey value: a constant background has no infinite density."""
-    noise = torch.rand(image.shape, generator=generator, device=image.device, dtype=image.dtype)
+    if generator is None:
+        noise = uniform_noise(image)
+    else:
+        noise = torch.rand(image.shape, generator=generator, device=image.device, dtype=image.dtype)
     return image - 0.5 + NOISE * noise
 
 

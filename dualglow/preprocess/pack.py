@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dualglow.errors import InputError
-from dualglow.files import read_json, read_table, write_json, write_table, written
+from dualglow.files import read_json, read_table, reserve, write_json, write_table, written
 from dualglow.preprocess.derivatives import derivative
 from dualglow.preprocess.exclusions import EXCLUSIONS, usable_pairs
 from dualglow.preprocess.grid import MODEL_GRID, Grid
@@ -94,6 +94,8 @@ def pack(
     with written(volumes_path) as volumes_part, written(masks_path) as masks_part:
         volumes = np.lib.format.open_memmap(volumes_part, mode="w+", dtype=np.float32, shape=(n, 2, *shape))
         masks = np.lib.format.open_memmap(masks_part, mode="w+", dtype=np.bool_, shape=(n, *shape))
+        reserve(volumes_part)
+        reserve(masks_part)
         for row, pair_id in enumerate(table["pair_id"]):
             _require_reference(derivatives, pair_id, reference)
             volumes[row], masks[row] = _pair(derivatives, pair_id)

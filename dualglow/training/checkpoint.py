@@ -1,5 +1,6 @@
 """A trained model as a folder: weights as safetensors, and a card with all that is needed to rebuild and apply it."""
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def save_weights(state: dict[str, Tensor], path: Path) -> None:
         mode = part.stat().st_mode
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, part)
         part.chmod(mode)  # safetensors makes files that only their owner can read
+        with part.open("rb") as file:
+            os.fsync(file.fileno())  # before it is renamed: a lost node must not leave an empty file
 
 
 def save_model(folder: Path, model: Synthesiser, card: dict[str, Any]) -> None:

@@ -1,15 +1,17 @@
 """Volumes for the models: memory-mapped, in the models' units, in an order that depends only on seed and epoch."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Sampler, SequentialSampler
+from torch import Tensor
+from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from dualglow.cohort.splits import read_folds, split_hash
@@ -150,7 +152,10 @@ class PairSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, batch_size: int, sampler: Sampler[int]) -> Iterable[Batch]: ...
+    @property
+    def covariates(self) -> Tensor: ...
+
+    def batches(self, chosen: Sequence[list[int]]) -> Iterable[Batch]: ...
 
 
 class Pairs(TorchDataset[Batch]):
@@ -166,47 +171,36 @@ class Pairs(TorchDataset[Batch]):
         row = self.rows[index]
         mri, pet = np.array(self.dataset.volumes[row], dtype=np.float32)
         mask = np.array(self.dataset.masks[row], dtype=np.float32)
-        person = self.dataset.pairs.iloc[row]
-        covariates = torch.from_numpy(
-            self.scaling.covariates(person.get("age"), person.get("sex"), person.get("group"))
-        )
         pet = np.clip(pet / self.scaling.window, 0, 1)
         images = [torch.from_numpy(volume)[None] for volume in (mri, pet, mask)]
-        return Batch(images[0], images[1], images[2], covariates)
+        return Batch(images[0], images[1], images[2], self.covariates[index])
 
-    def batches(self, batch_size: int, sampler: Sampler[int]) -> "DataLoader[Batch]":
-        """Batches in the sampler's order, each read from the memory map when its turn comes."""
-        return DataLoader(self, batch_size=batch_size, sampler=sampler)
+    @cached_property
+    def covariates(self) -> Tensor:
+        """(pairs, COVARIATES), in the models' units."""
+        people = (self.dataset.pairs.iloc[row] for row in self.rows)
+        columns = [self.scaling.covariates(each.get("age"), each.get("sex"), each.get("group")) for each in people]
+        return torch.from_numpy(np.stack(columns)) if columns else torch.empty(0, COVARIATES)
 
-
-class EpochOrder(Sampler[int]):
-    """A shuffle of `size` items for each epoch, from seed and epoch alone; Lightning calls `set_epoch`, from 0.
-
-    `done` epochs were run before the interruption of a training that now goes on.
-    """
-
-    def __init__(self, size: int, seed: int, done: int) -> None:
-        self.size, self.seed, self.done, self.epoch = size, seed, done, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", self.done + self.epoch + 1))
-        yield from torch.randperm(self.size, generator=generator).tolist()
+    def batches(self, chosen: Sequence[list[int]]) -> "DataLoader[Batch]":
+        """The chosen pairs, batch by batch, each read from the memory map when its turn comes."""
+        return DataLoader(self, batch_sampler=chosen)
 
 
-def shuffled(pairs: PairSource, batch_size: int, seed: int, done: int) -> Iterable[Batch]:
-    """Training batches, in a new order every epoch."""
-    return pairs.batches(batch_size, EpochOrder(len(pairs), seed, done))
+def epoch_steps(size: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The numbers of the pairs in each batch of an epoch (from 1), in an order from seed and epoch alone."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
+    return cut(torch.randperm(size, generator=generator).tolist(), batch_size)
+
+
+def cut(order: list[int], batch_size: int) -> list[list[int]]:
+    """Into batches, the last of which may be smaller."""
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def in_order(pairs: PairSource, batch_size: int) -> Iterable[Batch]:
     """Batches in the dataset's order."""
-    return pairs.batches(batch_size, SequentialSampler(range(len(pairs))))
+    return pairs.batches(cut(list(range(len(pairs))), batch_size))
 
 
 def to_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:

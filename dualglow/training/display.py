@@ -1,47 +1,60 @@
-"""What a training tells the person who waits for it: a bar on a terminal, a line per epoch in a log."""
+"""What a training tells the person who waits for it: a bar on a terminal, a line per epoch in a log, TensorBoard."""
 
+import sys
 import time
-from typing import Any
+from pathlib import Path
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.fabric.loggers import TensorBoardLogger
+from tqdm import tqdm
 
 from dualglow.training.resume import Progress
 
 BITS = "pet_bits"  # the term that is bits per voxel ("bits/dim") of PET given MRI
+LOG_EVERY = 20  # steps, in TensorBoard
 
 
-class Bar(TQDMProgressBar):
-    """The progress bar of an epoch, counted from 1 and over an interruption, with the time left over all epochs."""
+class Display:
+    """Shows the steps of a training of `epochs` epochs; only where it `speaks`, and as a bar only on a terminal."""
 
-    def __init__(self, done: int, epochs: int) -> None:
-        super().__init__()
-        self.done, self.epochs = done, epochs
-        self.started = 0.0
+    def __init__(self, epochs: int, speaks: bool, logs: Path | None = None) -> None:
+        self.epochs, self.speaks = epochs, speaks
+        self.bar: tqdm | None = None
+        self.logger = TensorBoardLogger(logs.parent, name=logs.name, version="") if logs and speaks else None
+        self.steps, self.done, self.started = 0, 0, time.monotonic()
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.started = time.monotonic()
-        super().on_train_start(trainer, pl_module)
+    def start(self, epoch: int, steps: int, first: int) -> None:
+        """Epochs count from 1, also over an interruption; of the epoch's `steps`, `first` were done before it."""
+        self.steps = steps
+        on_screen = self.speaks and sys.stderr.isatty()  # in a log file the line per epoch is enough
+        name = f"epoch {epoch}/{self.epochs}"
+        self.bar = tqdm(total=steps, initial=first, desc=name, leave=False) if on_screen else None
 
-    def on_train_epoch_start(self, trainer: Trainer, *arguments: Any) -> None:  # noqa: ANN401
-        super().on_train_epoch_start(trainer, *arguments)
-        epoch = self.done + trainer.current_epoch + 1
-        self.train_progress_bar.set_description(f"epoch {epoch}/{self.epochs}")
+    def step(self, epoch: int, index: int, values: dict[str, float]) -> None:
+        """Step `index`, from 0, of the epoch gave these values."""
+        self.done += 1
+        if self.logger is not None and index % LOG_EVERY == 0:
+            step = (epoch - 1) * self.steps + index
+            self.logger.log_metrics({f"step/{name}": value for name, value in values.items()}, step)
+        if self.bar is not None:
+            self.bar.set_postfix(self._beside_the_bar(epoch, index, values), refresh=False)
+            self.bar.update()
 
-    def get_metrics(
-        self, trainer: Trainer, pl_module: LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        if BITS in metrics:
-            metrics = {"bits/voxel": metrics.pop(BITS), **metrics}
-        return metrics | {"left": self._left(trainer)}
+    def end(self, progress: Progress) -> None:
+        """The epoch is over."""
+        if self.bar is not None:
+            self.bar.close()
+        if self.logger is not None:
+            self.logger.log_metrics(progress.records[-1], progress.epoch)
 
-    def _left(self, trainer: Trainer) -> str:
-        steps = trainer.num_training_batches
-        share = trainer.fit_loop.total_batch_idx + 1
-        total = (self.epochs - self.done) * steps
-        return duration((time.monotonic() - self.started) * (total - share) / max(share, 1))
+    def close(self) -> None:
+        """Write what TensorBoard has not written yet."""
+        if self.logger is not None:
+            self.logger.finalize("success")
+
+    def _beside_the_bar(self, epoch: int, index: int, values: dict[str, float]) -> dict[str, str]:
+        left = (self.epochs - epoch) * self.steps + self.steps - index - 1
+        shown = {"bits/voxel" if name == BITS else name: f"{value:.4g}" for name, value in values.items()}
+        return shown | {"left": duration((time.monotonic() - self.started) * left / self.done)}
 
 
 def duration(seconds: float) -> str:

@@ -19,17 +19,24 @@ from dualglow.training.checkpoint import LAST, save_model, save_weights, version
 from dualglow.training.curve import training_curve
 from dualglow.training.data import Fold, Pairs, Scaling, dataset_hash, fit_scaling, in_order, read_fold, to_device
 from dualglow.training.display import epoch_line
+from dualglow.training.distributed import Processes
 from dualglow.training.guard import DivergenceError
+from dualglow.training.interruption import Interruption
 from dualglow.training.numerics import device_name
 from dualglow.training.optimisation import Optimisation
+from dualglow.training.processes import ALONE, Place
 from dualglow.training.resume import Progress, ResumeFolder
+from dualglow.training.saving import Saving
 from dualglow.training.seeds import derived_seed
 from dualglow.training.steps import mae
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to train: `options` are the method's own, `window_percentile` sets the PET intensity window."""
+    """What to train: `options` are the method's own, `window_percentile` sets the PET intensity window.
+
+    Within an epoch the state is saved every `save_minutes`; see resume.py.
+    """
 
     dataset: Path
     folds: Path
@@ -39,6 +46,7 @@ class Request:
     options: dict[str, Any] = field(default_factory=dict)
     optimisation: Optimisation = field(default_factory=Optimisation)
     window_percentile: float = 99.9
+    save_minutes: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -52,24 +60,21 @@ class _Material:
     validation: Pairs
 
 
-def train_fold(request: Request, device: torch.device) -> None:
+def train_fold(request: Request, device: torch.device, place: Place = ALONE, told: Interruption | None = None) -> None:
     """Write model.safetensors, model.json, training.tsv and training.png into `request.out`.
 
     Everything fitted sees the training pairs only; model.safetensors is the epoch with the lowest MAE of the validation
-    people, last.safetensors beside it the last one (of iterative methods).
+    people, last.safetensors beside it the last one (of iterative methods). Of several processes, each at its `place`,
+    the leading one writes. `told` is what may stop it, see interruption.py.
     """
     if request.method not in METHODS:
         raise ConfigError(f"--method {request.method}: unknown. Choose one of {', '.join(METHODS)}.")
-    material = _read(request)
-    shape = material.dataset.grid.shape
-    torch.manual_seed(derived_seed(request.optimisation.seed, "weights"))
-    model = build(request.method, shape, request.options)
-    settings = _settings(request, material)
-    train = _train_iterative if model.iterative else _fit_closed_form
-    progress = train(request, material, model, settings, device)
-    save_model(request.out, model, _card(request, material, settings, progress, device))
-    _write_curve(request, material, progress)
-    ResumeFolder(request.out, settings).remove()
+    if METHODS[request.method].iterative:
+        with Processes(place, device, request.optimisation.precision) as processes:
+            request.optimisation.check_shared(processes.size)
+            _train_iterative(request, processes, told or Interruption())
+    elif place.leads:  # a closed form is no work to share
+        _fit_closed_form(request, device)
 
 
 def _read(request: Request) -> _Material:
@@ -94,33 +99,42 @@ def _settings(request: Request, material: _Material) -> dict[str, Any]:
     }
 
 
-def _train_iterative(
-    request: Request, material: _Material, model: Synthesiser, settings: dict[str, Any], device: torch.device
-) -> Progress:
-    resume = ResumeFolder(request.out, settings)
-    progress = resume.load()
+def _build(request: Request, material: _Material) -> Synthesiser:
+    torch.manual_seed(derived_seed(request.optimisation.seed, "weights"))
+    return build(request.method, material.dataset.grid.shape, request.options)
+
+
+def _train_iterative(request: Request, processes: Processes, told: Interruption) -> None:
+    material = _read(request)
+    model = _build(request, material)
+    resume = ResumeFolder(request.out, _settings(request, material) if processes.leads else {})
+    progress = processes.from_leader(resume.load() if processes.leads else Progress())
     logs = request.out / "tensorboard"
     done_before = progress.epoch
-    if not done_before:
+    if processes.leads and not progress.begun:
         shutil.rmtree(logs, ignore_errors=True)
 
     def epoch_done(now: Progress) -> None:
-        resume.save(now)
-        print(epoch_line(now, request.optimisation.epochs, done_before), file=sys.stderr, flush=True)
-        _write_curve(request, material, now)
+        if processes.leads:
+            print(epoch_line(now, request.optimisation.epochs, done_before), file=sys.stderr, flush=True)
+            _write_curve(request, material, now)
 
-    loop.fit(model, material.train, material.validation, request.optimisation, device, progress, epoch_done, logs)
+    saving = Saving(told, processes, request.save_minutes, resume.save)
+    how = request.optimisation
+    loop.fit(model, material.train, material.validation, how, processes, progress, saving, epoch_done, logs)
     if not progress.best_epoch:
         raise DivergenceError("the validation error was never finite. Train with a lower --learning-rate.")
-    save_weights(progress.judged, request.out / LAST)  # before the best take their place in the model
-    model.load_state_dict(resume.best_weights(progress))
-    return progress
+    if processes.leads:
+        save_weights(progress.judged, request.out / LAST)  # before the best take their place in the model
+        model.load_state_dict(resume.best_weights(progress))
+        _write(request, material, model, resume.settings, progress, processes.name)
+        resume.remove()
 
 
-def _fit_closed_form(
-    request: Request, material: _Material, model: Synthesiser, settings: dict[str, Any], device: torch.device
-) -> Progress:
+def _fit_closed_form(request: Request, device: torch.device) -> None:
     started = time.monotonic()
+    material = _read(request)
+    model = _build(request, material)
     (request.out / LAST).unlink(missing_ok=True)  # of another training
     loop.initialise(model.to(device), material.train, request.optimisation, device)
     model.eval()
@@ -129,7 +143,19 @@ def _fit_closed_form(
         for part, pairs in (("train", material.train), ("validation", material.validation))
     }
     record = {"epoch": 0, **errors, "seconds": round(time.monotonic() - started, 2)}
-    return Progress(records=[record])
+    _write(request, material, model, _settings(request, material), Progress(records=[record]), device_name(device))
+
+
+def _write(
+    request: Request,
+    material: _Material,
+    model: Synthesiser,
+    settings: dict[str, Any],
+    progress: Progress,
+    machine: str,
+) -> None:
+    save_model(request.out, model, _card(request, material, settings, progress, machine))
+    _write_curve(request, material, progress)
 
 
 def _mean_error(model: Synthesiser, pairs: Pairs, device: torch.device) -> float:
@@ -139,7 +165,7 @@ def _mean_error(model: Synthesiser, pairs: Pairs, device: torch.device) -> float
 
 
 def _card(
-    request: Request, material: _Material, settings: dict[str, Any], progress: Progress, device: torch.device
+    request: Request, material: _Material, settings: dict[str, Any], progress: Progress, machine: str
 ) -> dict[str, Any]:
     """The content of model.json."""
     dataset, fold = material.dataset, material.fold
@@ -161,7 +187,7 @@ def _card(
         "best_epoch": progress.best_epoch,
         "best_error": progress.best_error if progress.best_epoch else None,
         "simulated": bool(dataset.info.get("simulated", False)),
-        "device": device_name(device),
+        "device": machine,
         "precision": request.optimisation.precision if progress.best_epoch else "fp32",
         "versions": versions(),
     }

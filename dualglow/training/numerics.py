@@ -1,5 +1,6 @@
 """Where and how precisely the arithmetic is done: device, precision, compilation."""
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,28 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: PyTorch sees no GPU. Ask for one from the cluster, or use --device cpu.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_devices(name: str, gpus: int) -> list[torch.device]:
+    """What each process of this node trains on: one GPU each, or with `name` cpu, or for want of one GPU, the CPU.
+
+    Where srun shows every process the one GPU that is its own, that is each one's. Raises ConfigError if there are not
+    so many GPUs.
+    """
+    if gpus < 0 or (gpus == 0 and name == "cuda"):
+        raise ConfigError(f"--gpus {gpus}: give their number; 0 is the CPU, with --device auto or cpu.")
+    device = choose_device("cpu" if gpus == 0 else name)
+    if device.type == "cpu" and (gpus < 2 or name == "cpu"):
+        return [device] * max(gpus, 1)
+    seen = torch.cuda.device_count()
+    if seen == 1 and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return [torch.device("cuda", 0)] * gpus
+    if seen < gpus:
+        raise ConfigError(
+            f"--gpus {gpus}: PyTorch sees {seen} here. Ask the cluster for {gpus} on one node; or, to try it out, "
+            f"--device cpu shares the training among {gpus} processes on the CPU."
+        )
+    return [torch.device("cuda", index) for index in range(gpus)]
 
 
 def device_name(device: torch.device) -> str:

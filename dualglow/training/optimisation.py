@@ -39,6 +39,14 @@ class Optimisation:
         if self.precision not in PRECISIONS:
             raise ConfigError(f"--precision {self.precision}: choose one of {', '.join(PRECISIONS)}.")
 
+    def check_shared(self, processes: int) -> None:
+        """Raise ConfigError if a step has too few pairs for each of the processes to have one."""
+        if self.batch_size < processes:
+            raise ConfigError(
+                f"--batch-size {self.batch_size}: fewer pairs in a step than processes that share it ({processes}). "
+                f"Give {processes} or more, or fewer --gpus."
+            )
+
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of `step`, counted from 0 over all epochs."""
         return self.learning_rate * min(1.0, (step + 1) / max(1, self.warmup_epochs * steps_per_epoch))

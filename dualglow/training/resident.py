@@ -1,13 +1,10 @@
 """Pairs that lie on the device as tensors, so that no step waits for the disk or the bus."""
 
 import sys
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import torch
-from torch import Tensor
-from torch.utils.data import Sampler
 
 from dualglow.models.interface import Batch
 from dualglow.training.data import Pairs, PairSource
@@ -25,40 +22,23 @@ class ResidentPairs:
         self.scaling = pairs.scaling
         self.mri, self.pet = (torch.empty(shape, device=device) for _ in range(2))
         self.mask = torch.empty(shape, dtype=torch.bool, device=device)
-        covariates: list[Tensor] = []
+        self.covariates = pairs.covariates.to(device)
         for index in range(len(pairs)):
-            mri, pet, mask, person = pairs[index]
+            mri, pet, mask, _ = pairs[index]
             self.mri[index], self.pet[index], self.mask[index] = mri, pet, mask > 0
-            covariates.append(person)
-        self.covariates = torch.stack(covariates).to(device)
 
     def __len__(self) -> int:
         return len(self.mri)
 
-    def batches(self, batch_size: int, sampler: Sampler[int]) -> "ResidentBatches":
-        """Batches in the sampler's order."""
-        return ResidentBatches(self, batch_size, sampler)
+    def batches(self, chosen: Sequence[list[int]]) -> Iterator[Batch]:
+        """The chosen pairs, batch by batch."""
+        return map(self.take, chosen)
 
     def take(self, indices: list[int]) -> Batch:
         """The pairs with these indices, gathered on the device."""
         chosen = torch.tensor(indices, device=self.mri.device)
         mri, pet, mask, covariates = (part[chosen] for part in (self.mri, self.pet, self.mask, self.covariates))
         return Batch(mri, pet, mask.to(mri.dtype), covariates)
-
-
-class ResidentBatches:
-    """Batches of resident pairs in a sampler's order; Lightning finds `sampler` and tells it the epoch."""
-
-    def __init__(self, pairs: ResidentPairs, batch_size: int, sampler: Sampler[int]) -> None:
-        self.pairs, self.batch_size, self.sampler = pairs, batch_size, sampler
-
-    def __len__(self) -> int:
-        return -(-len(self.pairs) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        order = iter(self.sampler)
-        while indices := list(islice(order, self.batch_size)):
-            yield self.pairs.take(indices)
 
 
 def on_device(pairs: Pairs, device: torch.device) -> PairSource:

@@ -1,8 +1,9 @@
-"""The state of an unfinished training, on disk after every epoch, so that the same command goes on where it stopped.
+"""The state of an unfinished training, on disk, so that the same command goes on where it stopped, to the very step.
 
 It lies beside the model's folder, not in it: Snakemake deletes the declared outputs of a job that failed.
 """
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -20,10 +21,12 @@ from dualglow.training.checkpoint import save_weights
 
 @dataclass
 class Progress:
-    """What a training has done so far. Epochs count from 1; `records` are the rows of training.tsv.
+    """What a training has done so far: `epoch` whole epochs, counted from 1, and `step` steps of the one under way.
 
-    `weights`, `average` (of the weights, see average.py; empty without) and `optimizer` are those at the end of epoch
-    `epoch`; empty before the first. `limit` and `high` are the state of the guard, see guard.Runaway.
+    `records` are the rows of training.tsv; of the epoch under way, `means` are the running means (sum, weight),
+    `losses` those of its steps, `seconds` the time that it took.
+    `weights`, `average` (of the weights, see average.py; empty without) and `optimizer` are those after the last step;
+    empty before the first. `limit` and `high` are the state of the guard, see guard.Runaway.
     """
 
     epoch: int = 0
@@ -35,6 +38,20 @@ class Progress:
     optimizer: dict[str, Any] = field(default_factory=dict)
     limit: float = float("inf")
     high: int = 0
+    step: int = 0
+    means: dict[str, tuple[float, int]] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def begun(self) -> bool:
+        """Whether a step was done."""
+        return bool(self.epoch or self.step)
+
+    @property
+    def where(self) -> str:
+        """The last finished step."""
+        return f"step {self.step} of epoch {self.epoch + 1}" if self.step else f"epoch {self.epoch}"
 
     @property
     def judged(self) -> dict[str, Tensor]:
@@ -64,16 +81,18 @@ class ResumeFolder:
         if changed:
             print(f"An unfinished training differs in {'; '.join(changed)}; training starts anew.", file=sys.stderr)
             return Progress()
-        print(f"Going on after epoch {progress.epoch} of an unfinished training ({last}).", file=sys.stderr)
+        print(f"Going on after {progress.where} of an unfinished training ({last}).", file=sys.stderr)
         return progress
 
     def save(self, progress: Progress) -> None:
-        """Write the epoch just done; a crash at any moment leaves the last whole epoch in place."""
+        """Write the state after the last finished step; a crash at any moment leaves the earlier state in place."""
         best = self._best(progress)
-        if progress.best_epoch == progress.epoch:
+        if progress.best_epoch == progress.epoch and not progress.step:
             save_weights(progress.judged, best)
-        with written(self.folder / "last.ckpt") as part:
-            torch.save({"settings": self.settings, "progress": vars(progress)}, part)
+        with written(self.folder / "last.ckpt") as part, part.open("wb") as file:
+            torch.save({"settings": self.settings, "progress": vars(progress)}, file)
+            file.flush()
+            os.fsync(file.fileno())  # before it is renamed: a lost node must not leave an empty file
         for stale in self.folder.glob("best-*.safetensors"):
             if stale != best:
                 stale.unlink()

@@ -48,7 +48,7 @@ def test_a_terminal_shows_bits_and_the_time_left(
     how = Optimisation(epochs=2, batch_size=2)
     options = {"levels": 1, "steps": 1, "hidden": 2}
     train_fold(Request(dataset, folds, 0, "dualglow", tmp_path / "a", options, how), torch.device("cpu"))
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().err
     assert "epoch 1/2" in shown
     assert "epoch 2/2" in shown
     assert "bits/voxel=" in shown
