@@ -14,6 +14,7 @@ from dualglow.preprocess.exclusions import read_exclude
 RESULTS = config["results"]
 PSEUDONYMS = config["report"]["pseudonyms"]
 METHODS = list(config["models"])
+CLOSED_FORMS = ("mean", "linear")
 FOLDS = range(config["split"]["folds"])
 PAIRS_SCHEMA = workflow.source_path("../schemas/pairs.schema.yaml")
 PAIR = "sub-{sub}_ses-{ses}"
@@ -22,6 +23,16 @@ PAIR = "sub-{sub}_ses-{ses}"
 def growing(amount):
     """A resource that grows with every attempt: MB of memory, or minutes."""
     return lambda wildcards, attempt: amount * attempt
+
+
+def gpus(wildcards):
+    """The GPUs that share a training; a closed form has no use for one."""
+    return 0 if wildcards.method in CLOSED_FORMS else config["training"]["gpus"]
+
+
+def one_gpu(wildcards):
+    """The GPU of a job that uses a trained model, if it was trained on any."""
+    return min(gpus(wildcards), 1)
 
 
 def derivative(datatype, suffix, ext=".nii.gz", pair=PAIR, **entities):

@@ -26,12 +26,15 @@ rule train:
     resources:
         mem_mb=growing(16000),
         runtime=growing(1440),
+        gpu=gpus,
+        nodes=1,
+        tasks_per_gpu=0,  # one task, which starts a process per GPU itself
     params:
         training=flags(
             {
                 name: value
                 for name, value in config["training"].items()
-                if name != "threads"
+                if name not in ("threads", "gpus")
             }
         ),
         model=model_options,
@@ -41,7 +44,7 @@ rule train:
     shell:
         "dualglow train --dataset {params.dataset} --folds {input.folds} --fold {wildcards.fold} "
         "--method {wildcards.method} {params.model} {params.training} --seed {params.seed} --threads {threads} "
-        "--out {params.out} &> {log}"
+        "--gpus {resources.gpu} --out {params.out} &> {log}"
 
 
 checkpoint synthesise:
@@ -61,6 +64,7 @@ checkpoint synthesise:
     resources:
         mem_mb=growing(8000),
         runtime=growing(120),
+        gpu=one_gpu,
     params:
         options=flags(config["synthesis"]),
         dataset=subpath(input[0], parent=True),

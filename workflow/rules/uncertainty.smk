@@ -17,6 +17,7 @@ rule measure_likelihood:
     resources:
         mem_mb=growing(16000),
         runtime=growing(120),
+        gpu=one_gpu,
     params:
         options=flags(config["likelihood"]),
         dataset=subpath(input[0], parent=True),
@@ -42,6 +43,7 @@ rule map_surprise:
     resources:
         mem_mb=growing(8000),
         runtime=growing(120),
+        gpu=one_gpu,
     params:
         options=flags(config["surprise"]),
         dataset=subpath(input[0], parent=True),
