@@ -7,6 +7,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from dualglow.errors import DualGlowError
+from dualglow.training.time_limit import seconds_to_go
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STARTER = "DUALGLOW_STARTER"
@@ -25,7 +26,7 @@ class _Told(BaseException):
 
 
 class Interruption:
-    """Heeds SIGTERM (a cluster's time limit or scancel) and SIGINT (Ctrl+C) from `with` on.
+    """Heeds SIGTERM (such as scancel's), SIGINT (Ctrl+C) and the coming time limit of a cluster's job from `with` on.
 
     At first a signal ends the program at once. After `hold` it is only noted in `told`, however often it comes, and
     the training ends where its state is saved; a second Ctrl+C does not wait for that.
@@ -43,11 +44,13 @@ class Interruption:
                 if number == signal.SIGINT and signal.getsignal(number) == signal.SIG_IGN:
                     continue  # in the background of a shell, Ctrl+C is not for us
                 self._before[number] = signal.signal(number, self._note)
+            self._set_alarm()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if isinstance(error, _Told):
@@ -64,9 +67,15 @@ class Interruption:
         """From now on there is something to lose."""
         self.holding = True
 
+    def _set_alarm(self) -> None:
+        seconds = seconds_to_go()
+        if seconds is not None:
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._note)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         again = self.name == signal.SIGINT.name and number == signal.SIGINT
-        self.name = signal.Signals(number).name
+        self.name = "the job's time limit" if number == signal.SIGALRM else signal.Signals(number).name
         if not self.holding:
             raise _Told
         if again:
