@@ -64,11 +64,18 @@ class Run:
         return None
 
     def again(self, targets: list[str]) -> list[str]:
-        """Give the command that makes these files, configured as this run was."""
-        options = self.command[1 : self.command.index("--")] if "--" in self.command else self.command[1:]
-        parsed, _ = _parser().parse_known_args(options)
+        """Give the command that makes these files, or what the run was to make, configured as the run was.
+
+        What the run was told to force is not forced again.
+        """
+        words = self.command[1:]
+        at = words.index("--") if "--" in words else len(words)
+        asked = words[at + 1 :]
+        parsed, others = _parser().parse_known_args(words[:at])
         kept = [word for name, value in vars(parsed).items() if value for word in (name, *_words(value))]
-        return ["snakemake", *kept, "--", *targets]
+        names = {rule["name"] for rule in self.rules}
+        asked = asked or [word for word in others if word in names]
+        return ["snakemake", *kept, "--", *(targets or asked or ["all"])]
 
 
 def _parser() -> argparse.ArgumentParser:

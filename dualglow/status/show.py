@@ -154,7 +154,7 @@ def _foot(survey: Survey, console: Console, brief: bool) -> None:
     if brief:
         counts = Counter(item.state for item in survey.items)
         said = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
-        console.print(f"\n{escape(survey.run.results)}: {said}.", highlight=False)
+        console.print(f"\n{escape(survey.run.results)}: {said}.", highlight=False, soft_wrap=True)
     _left_out(survey, console)
     if survey.leftovers and survey.alive is False:
         console.print(
@@ -164,8 +164,8 @@ def _foot(survey: Survey, console: Console, brief: bool) -> None:
             soft_wrap=True,
         )
     unfinished = survey.of(State.FAILED, State.INTERRUPTED, State.MISSING)
-    if unfinished and survey.alive is False:
-        console.print(f"To go on with everything: [bold]{escape(survey.command())}[/]", highlight=False, soft_wrap=True)
+    if unfinished and survey.alive is False and not survey.run.succeeded:
+        console.print(f"To go on: [bold]{escape(survey.command())}[/]", highlight=False, soft_wrap=True)
 
 
 def _left_out(survey: Survey, console: Console) -> None:

@@ -37,10 +37,10 @@ class Survey:
         return f"{self.run.results}/{below}"
 
     def command(self, *items: Item) -> str:
-        """A line for the terminal that makes these, or everything, from the folder where one is now."""
+        """A line for the terminal that makes these, or what the run was to make, from the folder where one is now."""
         there = self.run.directory
         prefix = "" if Path(there) == Path.cwd() else f"cd {shlex.quote(there)} && "
-        return prefix + shlex.join(self.run.again([self.path(item.target) for item in items] or ["all"]))
+        return prefix + shlex.join(self.run.again([self.path(item.target) for item in items]))
 
     def table(self) -> pd.DataFrame:
         """One row per item: stage, item, state, detail, log, command (of what failed or was interrupted)."""
@@ -98,8 +98,8 @@ def _asked_for(items: list[Item]) -> list[Item]:
 
 
 def _of_rule(rule: Rule, cohort: Cohort, judge: Judge) -> Iterator[Item]:
-    known = cohort.of(rule) if rule.wildcards in (set(), PER_PAIR, PER_MODEL) else _begun(rule, cohort, judge.tree)
-    for name, wildcards in known:
+    of_model = rule.wildcards > PER_MODEL
+    for name, wildcards in _begun(rule, cohort, judge.tree) if of_model else cohort.of(rule):
         item = Item(rule, name, wildcards)
         if rule.wildcards == PER_PAIR and name in cohort.excluded:
             item.state, item.detail = State.LEFT_OUT, cohort.excluded[name]
