@@ -64,7 +64,7 @@ class Judge:
         if known in slurm.WAITING:
             return State.QUEUED
         if self.alive is False and known not in slurm.LIVE and not (started and item.log in self._worked_at):
-            return State.INTERRUPTED
+            return State.INTERRUPTED if started else State.MISSING  # it never left the queue
         return State.RUNNING if started or not self.run.slurm_logs else State.QUEUED
 
     @cached_property

@@ -31,7 +31,7 @@ COLOURS = {
     State.LEFT_OUT: "magenta",
 }
 _BAR = 16  # characters
-_AT_MOST = 10  # items of a kind that are named one by one
+_AT_MOST = 5  # items of a kind that are named one by one
 
 
 def show(survey: Survey, console: Console, brief: bool = False) -> None:
@@ -100,15 +100,16 @@ def _row(item: Item) -> str:
 
 
 def _bar(count: Counter[State]) -> Text:
-    """Shares in colour; whatever there is of a state that needs a person has at least one character."""
+    """Shares in colour. What is begun or failed has at least one character; what is done, or missing, the rest."""
     total = count.total() - count[State.LEFT_OUT]
-    bar = Text()
-    states = [state for state in State if state not in (State.MISSING, State.LEFT_OUT)]
-    for state in reversed(states):
-        width = _BAR * count[state] // total if total else 0
-        width = max(width, 1) if count[state] and state is not State.DONE else width
-        bar = Text("━" * min(width, _BAR - len(bar)), style=COLOURS[state]) + bar
-    return bar + Text("─" * (_BAR - len(bar)), style=COLOURS[State.MISSING])
+    shown = [state for state in State if state not in (State.DONE, State.MISSING, State.LEFT_OUT) and count[state]]
+    widths = {state: max(1, _BAR * count[state] // total) for state in shown}
+    rest = _BAR - sum(widths.values())
+    done = rest * count[State.DONE] // max(1, count[State.DONE] + count[State.MISSING])
+    bar = Text("━" * done, style=COLOURS[State.DONE])
+    for state, width in widths.items():
+        bar.append("━" * width, style=COLOURS[state])
+    return bar.append("─" * (rest - done), style=COLOURS[State.MISSING])
 
 
 def _running(survey: Survey, console: Console) -> None:

@@ -182,7 +182,9 @@ def test_a_run_stopped_by_its_user_is_summed_up(slow: tuple[dict, subprocess.Pop
 def test_it_fits_the_terminal(columns: int, tree: Tree) -> None:
     """All but what is to be copied: commands, paths and errors are never broken by us."""
     tree.write(f"logs/convert_t1/{PAIRS[0]}.log", "dualglow convert: broken\n")
-    tree.mark(tree.item("train", "linear_fold-0"))
+    training = tree.item("train", "linear_fold-0")
+    tree.mark(training)
+    tree.write(training.log, "epoch 3/90: bits/voxel 4.1, 2 h left\n")
     command = [sys.executable, "-m", "dualglow", "status"]
     environment = os.environ | {"COLUMNS": str(columns), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tree.directory, env=environment, capture_output=True, text=True, check=True)
@@ -191,6 +193,7 @@ def test_it_fits_the_terminal(columns: int, tree: Tree) -> None:
     assert max(len(line) for line in lines if not line.lstrip().startswith(tuple(map(str.strip, free)))) <= columns
     (row,) = [line for line in lines if line.startswith(" convert_t1") or line.startswith("convert_t1  ")]
     assert row.split() == ["convert_t1", "━" * 5 + "─" * 11, "0/3", "1", "2"]
+    assert "train linear_fold-0: epoch 3/90: bits/voxel 4.1, 2 h left" in lines
     (again,) = [line for line in lines if "again snakemake" in line]
     assert again.endswith(f"{PAIRS[0]}_desc-converted_T1w.nii.gz")
     assert (tree.results / "status.tsv").is_file()
