@@ -20,12 +20,14 @@ def status(
 
     Works in the middle of a run and after it, on any machine that sees the folder.
 
-    **done**: the outputs are there and whole (a temporary one: what is made of it is). Whether they are older than
-    their inputs, or than a change of the configuration, only `snakemake --dry-run` says.
-    **running**: begun, by a Snakemake that is alive or a SLURM job that goes on. **queued**: waits in SLURM's queue or
-    in its job for the step before. **interrupted**: begun, then killed. **failed**: its command ended with an error.
-    **missing**: not made yet; also what was waiting for something that failed. **left out**: a pair that a person
-    excluded.
+    - **done**: the outputs are there and whole (a temporary one: what is made of it is). Whether they are older than
+      their inputs or than the configuration, only `snakemake --dry-run` says.
+    - **running**: begun, by a Snakemake that is alive or a job of SLURM that goes on without it.
+    - **queued**: waits in SLURM's queue, or in its job for the step before.
+    - **interrupted**: begun, then killed.
+    - **failed**: ended with an error, or was ended by SLURM or the system.
+    - **missing**: not made yet, or was waiting for something that failed.
+    - **left out**: a pair that a person excluded.
 
     Inputs: the results, the records of runs in it (logs/runs), Snakemake's marks and logs, SLURM's where there are any.
     Outputs: status.tsv with the columns stage, item, state, detail, log and command.

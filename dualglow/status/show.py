@@ -160,7 +160,7 @@ def _foot(survey: Survey, console: Console, brief: bool) -> None:
     if survey.leftovers and survey.alive is False:
         console.print(
             f"{len(survey.leftovers)} half-written files of killed processes, such as {survey.leftovers[0]}: nothing "
-            f"reads them. To remove them while nothing runs: find {survey.run.results} -name '.*.part*' -delete",
+            f"reads them. To remove them while nothing runs: find {survey.root} -name '.*.part*' -prune -exec rm -r {{}} +",
             highlight=False,
             soft_wrap=True,
         )

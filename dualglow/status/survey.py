@@ -23,6 +23,7 @@ from dualglow.status.runs import Run, recorded
 class Survey:
     """A results tree at this moment. `alive` is None where it cannot be seen whether the run still goes on."""
 
+    root: Path
     run: Run
     alive: bool | None
     cohort: Cohort
@@ -32,15 +33,23 @@ class Survey:
     def of(self, *states: State) -> list[Item]:
         return [item for item in self.items if item.state in states]
 
+    @property
+    def there(self) -> bool:
+        """Whether this is the folder in which the run was started."""
+        return Path(self.run.directory) == Path.cwd()
+
+    def target(self, item: Item) -> str:
+        """A file that makes Snakemake make the item, as the workflow names it."""
+        return f"{self.run.results}/{item.target}"
+
     def path(self, below: str) -> str:
-        """A path as the workflow and its logs name it."""
-        return f"{self.run.results}/{below}"
+        """A path that leads there from where one is now."""
+        return f"{self.run.results}/{below}" if self.there else str(self.root / below)
 
     def command(self, *items: Item) -> str:
         """A line for the terminal that makes these, or what the run was to make, from the folder where one is now."""
-        there = self.run.directory
-        prefix = "" if Path(there) == Path.cwd() else f"cd {shlex.quote(there)} && "
-        return prefix + shlex.join(self.run.again([self.path(item.target) for item in items]))
+        prefix = "" if self.there else f"cd {shlex.quote(self.run.directory)} && "
+        return prefix + shlex.join(self.run.again([self.target(item) for item in items]))
 
     def table(self) -> pd.DataFrame:
         """One row per item: stage, item, state, detail, log, command (of what failed or was interrupted)."""
@@ -72,7 +81,7 @@ def survey(results: Path) -> Survey:
     items = [item for rule in rules for item in _of_rule(rule, cohort, judge)]
     since = max((one.started for one in runs if one.alive(judge.queue)), default=0.0)
     explain([item for item in items if item.state is State.MISSING], judge.tree, run, since)
-    return Survey(run, judge.alive, cohort, _asked_for(items), judge.tree.leftovers)
+    return Survey(results, run, judge.alive, cohort, _asked_for(items), judge.tree.leftovers)
 
 
 def _cohort(results: Path, run: Run) -> Cohort:
