@@ -21,7 +21,7 @@ fi
 # What dualglow.def has under %files
 rm -rf "$ROOT/opt/dualglow"
 mkdir -p "$ROOT/opt/dualglow/envs" "$ROOT/.singularity.d/env" "$ROOT/usr/local/share/ca-certificates"
-for name in dualglow pyproject.toml constraints.txt README.md LICENSE envs/debian.txt envs/install.sh; do
+for name in dualglow pyproject.toml constraints.txt README.md LICENSE envs/install.sh; do
     cp -r "$clone/$name" "$ROOT/opt/dualglow/$name"
 done
 cp /etc/resolv.conf "$ROOT/etc/resolv.conf"

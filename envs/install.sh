@@ -1,12 +1,19 @@
 #!/bin/sh
 # What the image holds. dualglow.def and build-image.sh run this inside a bare Debian trixie, as root, with the clone's
-# files in /opt/dualglow: ANTs' own programs from Debian, DualGlow with the versions that constraints.txt names.
+# files in /opt/dualglow: ANTs' own programs, and DualGlow with its Python packages in the versions of constraints.txt.
 set -eu
 cd /opt/dualglow
 export DEBIAN_FRONTEND=noninteractive TMPDIR=/tmp
+# ANTs is from Debian unstable, and with it what it needs, but Python is not: trixie's own ANTs (2.5.4) crashes as soon as
+# a registration has a starting transform, for it was built against another ITK than trixie's. When unstable has a newer
+# ANTs, take this one from Debian's snapshot archive (MIRROR), or name the newer here and compare (tests/workflow).
+ANTS=2.6.5+dfsg-1
+echo "deb [check-valid-until=no] ${MIRROR:-http://deb.debian.org/debian} sid main" > /etc/apt/sources.list.d/sid.list
+printf 'Package: *\nPin: release n=sid\nPin-Priority: 100\n' > /etc/apt/preferences.d/sid
 apt-get update
-# shellcheck disable=SC2046 # one word a package
-apt-get install -y --no-install-recommends $(cat envs/debian.txt)
+apt-get install -y --no-install-recommends python3-venv ca-certificates mricron-data
+apt-get install -y --no-install-recommends --target-release sid "ants=$ANTS"
+rm /etc/apt/sources.list.d/sid.list /etc/apt/preferences.d/sid
 update-ca-certificates # an institution's own, where build-image.sh brought some
 rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
 python3 -m venv /opt/venv
@@ -20,9 +27,9 @@ export PATH=/opt/venv/bin:$PATH
 # Debian has some of ANTs' programs, N4BiasFieldCorrection among them, there alone.
 export ANTSPATH=/usr/lib/ants
 export PYTHONNOUSERSITE=1
-unset PYTHONPATH PYTHONHOME
+export PYTHONPATH= PYTHONHOME=
 # Snakemake makes the working folder HOME; nobody wants caches in it.
-export XDG_CACHE_HOME="${TMPDIR:-/tmp}" XDG_CONFIG_HOME="${TMPDIR:-/tmp}"
+export XDG_CACHE_HOME="${TMPDIR:-/tmp}/dualglow-${USER:-user}" XDG_CONFIG_HOME="${TMPDIR:-/tmp}/dualglow-${USER:-user}"
 END
 # `apptainer inspect` shows which state of DualGlow this is; workflow/rules/container.smk compares it with the clone's.
 source=$(cd / && /opt/venv/bin/python -c 'from dualglow.files import source_digest; print(source_digest())')

@@ -57,19 +57,24 @@ def outside():
     named += [Path(config["results"]).absolute(), Path(tempfile.gettempdir())]
     named += [Path(workflow.basedir).parent]
     found = {path for name in map(existing, named) for path in (name, name.resolve())}
-    here = (Path.cwd(), Path("/"))
     return sorted(
         str(path)
         for path in found
-        if path != here[1] and not path.is_relative_to(here[0])
+        if path != Path("/") and not path.is_relative_to(Path.cwd())
     )
 
 
 def bind_outside(program):
-    """Add them to what the user binds, in the variable that the program reads."""
+    """Add them to what the user binds, in the variable that the program reads.
+
+    The user's own words are kept apart for the Snakemakes within cluster jobs: another machine may have another TMPDIR.
+    """
     name = f"{program.upper()}_BIND"
-    own = os.environ.pop(f"{name}PATH", os.environ.get(name, "")).split(",")
-    os.environ[name] = ",".join(dict.fromkeys(filter(None, [*own, *outside()])))
+    own = ",".join(os.environ.pop(key, "") for key in (name, f"{name}PATH"))
+    own = os.environ.setdefault("DUALGLOW_USER_BIND", own)
+    os.environ[name] = ",".join(
+        dict.fromkeys(filter(None, [*own.split(","), *outside()]))
+    )
 
 
 # The same words in every clone: another path would be another environment, in which Snakemake would make all anew.
