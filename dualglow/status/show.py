@@ -30,6 +30,8 @@ COLOURS = {
     State.MISSING: "bright_black",
     State.LEFT_OUT: "magenta",
 }
+# Told apart without colours as well: in a log, by the colour-blind.
+_SIGNS = dict(zip(State, "━▸·!x─ ", strict=True))
 _BAR = 16  # characters
 _AT_MOST = 5  # items of a kind that are named one by one
 
@@ -106,17 +108,19 @@ def _bar(count: Counter[State]) -> Text:
     widths = {state: max(1, _BAR * count[state] // total) for state in shown}
     rest = _BAR - sum(widths.values())
     done = rest * count[State.DONE] // max(1, count[State.DONE] + count[State.MISSING])
-    bar = Text("━" * done, style=COLOURS[State.DONE])
-    for state, width in widths.items():
-        bar.append("━" * width, style=COLOURS[state])
-    return bar.append("─" * (rest - done), style=COLOURS[State.MISSING])
+    bar = Text()
+    for state, width in ((State.DONE, done), *widths.items(), (State.MISSING, rest - done)):
+        bar.append(_SIGNS[state] * width, style=COLOURS[state])
+    return bar
 
 
 def _running(survey: Survey, console: Console) -> None:
-    """The trainings, which take long, and what they say."""
-    for item in survey.of(State.RUNNING):
-        if item.rule.name == "train":
-            console.print(f"[blue]train[/] {item.name}: {escape(item.detail)}", highlight=False)
+    """What runs, and what it says; trainings first, for they take long."""
+    running = sorted(survey.of(State.RUNNING), key=lambda item: item.rule.name != "train")
+    for item in running[:_AT_MOST]:
+        words = f": {escape(item.detail)}" if item.detail else ""
+        console.print(f"[blue]running[/] {item.rule.name} [bold]{item.name}[/]{words}", highlight=False)
+    _more(running, console)
 
 
 def _failed(survey: Survey, console: Console) -> None:
@@ -160,7 +164,8 @@ def _foot(survey: Survey, console: Console, brief: bool) -> None:
     if survey.leftovers and survey.alive is False:
         console.print(
             f"{len(survey.leftovers)} half-written files of killed processes, such as {survey.leftovers[0]}: nothing "
-            f"reads them. To remove them while nothing runs: find {survey.root} -name '.*.part*' -prune -exec rm -r {{}} +",
+            "reads them. To remove them while nothing runs: "
+            f"find {survey.root} -name '.*.part*' -prune -exec rm -r {{}} +",
             highlight=False,
             soft_wrap=True,
         )
