@@ -75,7 +75,8 @@ SlurmdTimeout=15
 CompleteWait=0
 AccountingStorageType=accounting_storage/none
 {nodes}
-PartitionName=cpu Nodes=cpu1,cpu2 Default=YES MaxTime=24:00:00 State=UP
+PartitionName=all Nodes=cpu1,cpu2,gpu1 Default=YES MaxTime=24:00:00 State=UP
+PartitionName=cpu Nodes=cpu1,cpu2 MaxTime=24:00:00 State=UP
 PartitionName=gpu Nodes=gpu1 MaxTime=48:00:00 State=UP
 """
 NODE = (

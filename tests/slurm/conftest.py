@@ -38,7 +38,7 @@ class Run:
         folder = Path(settings["results"]).parent
         configfile = folder / "settings.yaml"
         configfile.write_text(yaml.safe_dump(settings))
-        logs = ("--slurm-logdir", str(folder / "slurm-logs"))
+        logs = ("--slurm-logdir", str(folder / "slurm-logs"), "--slurm-partition-config", "tests/slurm/site.yaml")
         command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--nolock", *FAST, *logs]
         self.log = log
         with log.open("w") as output:
@@ -87,3 +87,12 @@ def jobs_where(text: str, state: str = "RUNNING") -> list[str]:
 
 def node_of(job: str) -> str:
     return run("squeue", "-h", "-j", job, "-o", "%N", check=False)
+
+
+def seconds_of(job: str) -> int:
+    """How long it has been running."""
+    return int(run("squeue", "-h", "-j", job, "-O", "TimeUsed:20", check=False).split(":")[-1] or 0)
+
+
+def state_of(job: str) -> str:
+    return run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T", check=False)

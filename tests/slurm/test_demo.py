@@ -26,13 +26,35 @@ def local() -> Path:
     return LOCAL
 
 
-def test_the_demo_is_the_same_through_slurm(local: Path, cluster: Cluster, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def remote(cluster: Cluster) -> Path:
+    """The results of the same demo through SLURM."""
     shutil.rmtree(REMOTE, ignore_errors=True)
-    place = tmp_path / "place.yaml"
+    done = through_slurm("--", "all")
+    assert done.stderr.count("has been submitted with SLURM jobid") > 50
+    return REMOTE
+
+
+def through_slurm(*arguments: str) -> subprocess.CompletedProcess:
+    place = ROOT / "results" / "demo-slurm.yaml"
     place.write_text(yaml.safe_dump({"results": str(REMOTE.relative_to(ROOT))}))
-    command = ["--profile", "slurm", *FAST, "--configfile", "config/demo.yaml", str(place), "--", "all"]
+    command = ["--profile", "slurm", *FAST, "--configfile", "config/demo.yaml", str(place), *arguments]
     done = subprocess.run([sys.executable, "-m", "snakemake", *command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert done.stderr.count("has been submitted with SLURM jobid") > 50
+    return done
+
+
+def test_the_demo_is_the_same_through_slurm(local: Path, remote: Path) -> None:
     assert len([path for path in local.rglob("*") if path.name.endswith(COMPARED)]) > 500
-    assert differences(local, REMOTE) == []
+    assert differences(local, remote) == []
+
+
+def test_one_fold_is_trained_anew_and_nothing_else(local: Path, remote: Path) -> None:
+    """-R train forces the training of this fold alone; other folds' files keep their time stamps."""
+    before = {path: path.stat().st_mtime_ns for path in remote.rglob("*") if path.is_file()}
+    through_slurm("-R", "train", "--", "fold_1")
+    changed = {path.relative_to(remote) for path, time in before.items() if path.stat().st_mtime_ns != time}
+    made = {path for path in changed if path.parts[0] not in ("logs", "status.tsv")}
+    assert Path("models/dualglow/fold-1/model.safetensors") in made
+    assert {path for path in made if "fold-1" not in str(path)} == set()
+    assert differences(local, remote) == []

@@ -14,12 +14,13 @@ import pytest
 
 from tests.slurm.cluster import Cluster, run, wait_for
 from tests.slurm.compare import differences
-from tests.slurm.conftest import Run, jobs_where, node_of
+from tests.slurm.conftest import Run, jobs_where, node_of, seconds_of, state_of
 from tests.workflow.conftest import ROOT, run_snakemake, snakemake_command
 
 pytestmark = pytest.mark.slurm
 
-EPOCHS = 60  # more than a minute of training, so that the time limit falls into it
+AWAY = 20  # seconds that the controller does not answer
+EPOCHS = 110  # more than a minute of training, so that the time limit falls into it
 SETTINGS = {
     "split": {"folds": 2, "validation": 0.3},
     "preprocess": {"preset": "fast"},
@@ -27,7 +28,7 @@ SETTINGS = {
     "models": {"dualglow": {"levels": 1, "steps": 1, "hidden": 8, "memory": "plain"}},
     "synthesis": {"samples": 2},
 }
-FOLDS = ("fold_0", "fold_1")
+TARGETS = ("preprocess", "fold_0")
 
 
 class Storm:
@@ -36,7 +37,7 @@ class Storm:
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.folder, self.cluster = folder, cluster
         download = folder / "download"
-        made = ["-m", "dualglow", "simulate", "--out", str(download), "--subjects", "5", "--voxel", "4"]
+        made = ["-m", "dualglow", "simulate", "--out", str(download), "--subjects", "4", "--voxel", "4"]
         subprocess.run([sys.executable, *made], check=True, cwd=ROOT)
         cohort = {"cohort": {"root": str(download), "simulated": True}, **SETTINGS}
         self.settings = {"results": str(folder / "slurm" / "results"), **cohort}
@@ -58,7 +59,7 @@ def storm(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Storm:
     """All faults, one after the other, while the same cohort runs undisturbed beside it."""
     made = Storm(tmp_path_factory.mktemp("storm"), cluster)
     log = (made.folder / "undisturbed.log").open("w")
-    arguments = ("--cores", "1", "--", "preprocess", *FOLDS)
+    arguments = ("--cores", "1", "--", *TARGETS)
     undisturbed = subprocess.Popen(
         snakemake_command(made.undisturbed, *arguments), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
     )
@@ -72,25 +73,26 @@ def faults_of_preprocessing(storm: Storm) -> None:
     """A truncated T1, a cancelled job, a controller that starts anew, a node that loses its power."""
     assert run_snakemake(storm.settings, "--cores", "1", "--", "cohort").returncode == 0
     pairs = pd.read_csv(storm.results / "cohort" / "pairs.tsv", sep="\t", dtype=str)
-    storm.truncated, t1 = pairs["pair_id"].iloc[-1], Path(pairs["t1_paths"].iloc[-1])
+    storm.pairs = len(pairs)
+    t1 = storm.truncated = Path(pairs["t1_paths"].iloc[-1])
     whole = t1.read_bytes()
     t1.write_bytes(whole[: len(whole) // 2])
 
-    going = storm.run("preprocessing", "--", "preprocess")
-    going.until(lambda: bool(jobs_where("rule_pair")), "a pair is processed")
-    storm.seen["cancelled"] = jobs_where("rule_pair")[0]
+    going = storm.run("preprocessing", "--retries", "1", "--", "preprocess")
+    going.until(lambda: bool(pairs_under_way()), "a pair is processed")
+    storm.seen["cancelled"] = pairs_under_way()[0]
     run("scancel", storm.seen["cancelled"])
+    going.until(lambda: state_of(storm.seen["cancelled"]) == "CANCELLED", "the job is cancelled")
 
-    storm.cluster.kill("slurmctld")
-    time.sleep(3)
+    storm.cluster.kill("slurmctld", signal.SIGTERM)
+    time.sleep(AWAY)
     storm.cluster.start("slurmctld", "-D")
-    going.until(lambda: "CANCELLED" in going.said, "Snakemake knows of the cancelled job")
 
-    def lost() -> list[str]:
-        return [job for job in jobs_where("rule_pair") if node_of(job) == "cpu2"]
+    def on_cpu2() -> list[str]:
+        return [job for job in pairs_under_way() if node_of(job) == "cpu2"]
 
-    going.until(lambda: bool(lost()), "a pair is processed on cpu2")
-    storm.seen["lost"] = lost()[0]
+    going.until(lambda: bool(on_cpu2()), "a pair is processed on cpu2")
+    storm.seen["lost"] = on_cpu2()[0]
     storm.cluster.kill_node("cpu2")
     going.until(lambda: "down" in run("sinfo", "-h", "-n", "cpu2", "-o", "%T"), "the node is missed")
     storm.cluster.start_node("cpu2")
@@ -100,16 +102,33 @@ def faults_of_preprocessing(storm: Storm) -> None:
     t1.write_bytes(whole)
 
 
+def pairs_under_way() -> list[str]:
+    """Jobs of pairs that have been running for a while: one that is only being started SLURM would hold back."""
+    return [job for job in jobs_where("rule_pair") if seconds_of(job) >= 8]
+
+
 def faults_of_training(storm: Storm) -> None:
     """Too little memory, a killed training, a time limit; then Snakemake itself is killed and started again."""
-    limits = ("pack:mem_mb=250 if attempt == 1 else 2000", "train:runtime=1 * attempt", "train:mem_mb=3000")
-    arguments = ("--set-resources", *limits, "--", "preprocess", *FOLDS)
+    limits = (
+        "pack:mem_mb=250 if attempt == 1 else 2000",
+        "train:mem_mb=3000",
+        "train:runtime=1 if attempt == 2 else 60",
+    )
+    arguments = ("--set-resources", *limits, "--", *TARGETS)
     going = storm.run("training", *arguments)
-    log = storm.results / "logs" / "train" / "dualglow_fold-1.log"
-    going.until(lambda: log.exists() and f"epoch 2/{EPOCHS}" in log.read_text(), "a training is under way", 600)
-    run("pkill", "-KILL", "-f", f"dualglow train .*{storm.results}.* --fold 1 --method dualglow")
-    stopped = storm.results / "logs" / "train" / "dualglow_fold-0.log"
-    going.until(lambda: "Going on" in stopped.read_text(), "a training goes on after its time limit")
+    log = storm.results / "logs" / "train" / "dualglow_fold-0.log"
+
+    def says(words: str) -> bool:
+        return log.exists() and words in log.read_text()
+
+    going.until(lambda: says(f"epoch 2/{EPOCHS}"), "a training is under way", 600)
+    run("pkill", "-KILL", "-f", f"dualglow train .*{storm.results}.* --fold 0 --method dualglow")
+    going.until(lambda: says("Going on"), "the killed training goes on")
+    storm.after_kill = log.read_text()
+    going.until(lambda: says("the job's time limit"), "the training stops before its time limit")
+    storm.at_limit = log.read_text()
+    going.until(lambda: not says("the job's time limit") and says("Going on"), "the stopped training goes on")
+    storm.after_limit = log.read_text()
     storm.training = going.said
     going.kill()
     again = storm.run("again", *arguments)
@@ -120,19 +139,20 @@ def faults_of_training(storm: Storm) -> None:
 def test_a_truncated_scan_is_named_and_the_other_pairs_are_made(storm: Storm) -> None:
     assert storm.status == 1
     assert "cannot be read to its end" in storm.preprocessing
-    (missing,) = set(re.findall(r"dualglow convert: (\S+):", storm.preprocessing))
-    assert missing.endswith(".nii")
+    assert set(re.findall(r"dualglow convert: (\S+):", storm.preprocessing)) == {str(storm.truncated)}
 
 
 def test_a_cancelled_job_is_tried_again(storm: Storm) -> None:
-    assert f"SLURM-job '{storm.seen['cancelled']}' failed, SLURM status is: 'CANCELLED'" in storm.preprocessing
-    assert "Trying to restart job" in storm.preprocessing
+    """Every pair ends well but one: the cancelled job and the truncated T1 make two more jobs."""
+    assert storm.preprocessing.count("Trying to restart job") == 2
+    assert storm.preprocessing.count("has been submitted with SLURM jobid") == storm.pairs + 2
 
 
 def test_a_lost_nodes_job_goes_back_into_the_queue(storm: Storm) -> None:
     """SLURM starts it again by itself: Snakemake is not told of a failure."""
-    assert f"SLURM-job '{storm.seen['lost']}' failed" not in storm.preprocessing
-    assert run("scontrol", "show", "job", storm.seen["lost"]).count("Restarts=1")
+    shown = run("scontrol", "show", "job", storm.seen["lost"])
+    assert "Restarts=1" in shown
+    assert "JobState=COMPLETED" in shown
 
 
 def test_too_little_memory_is_said_and_more_is_asked_for(storm: Storm) -> None:
@@ -142,11 +162,14 @@ def test_too_little_memory_is_said_and_more_is_asked_for(storm: Storm) -> None:
 
 
 def test_a_killed_training_goes_on(storm: Storm) -> None:
-    assert "Going on after" in storm.log("train", "dualglow_fold-1")
+    """It was killed in or after its third epoch: the second one's state is the least that is left."""
+    (epoch,) = map(int, re.findall(r"Going on after epoch (\d+)", storm.after_kill))
+    assert epoch >= 2
 
 
-def test_a_time_limit_is_survived(storm: Storm) -> None:
-    assert "Going on after" in storm.log("train", "dualglow_fold-0")
+def test_a_training_stops_before_its_time_limit_and_goes_on_there(storm: Storm) -> None:
+    (stopped,) = re.findall(r"stopped by the job's time limit after ([^;]+);", storm.at_limit)
+    assert f"Going on after {stopped} of" in storm.after_limit
 
 
 def test_a_killed_snakemake_goes_on(storm: Storm) -> None:
@@ -161,19 +184,6 @@ def test_nothing_half_written_is_left(storm: Storm) -> None:
     """Names beside the final ones belong to processes that were killed; they are never taken for results."""
     for path in storm.results.rglob("*.part*"):
         assert path.name.startswith("."), path
-
-
-def test_one_fold_is_trained_anew_and_nothing_else(storm: Storm) -> None:
-    """-R train forces the training of this fold alone; other folds keep their time stamps."""
-    before = {path: path.stat().st_mtime_ns for path in storm.results.rglob("*") if path.is_file()}
-    again = storm.run("fold", "-R", "train", "--", "fold_1")
-    assert again.wait() == 0, again.said[-3000:]
-    changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
-    made = {str(path.relative_to(storm.results)) for path in changed}
-    assert any(name.startswith("models/dualglow/fold-1/") for name in made)
-    strange = {name for name in made if "fold-1" not in name and name != "status.tsv"}
-    assert strange == set()
-    assert differences(Path(storm.undisturbed["results"]), storm.results) == []
 
 
 def test_a_full_disk_is_one_line_and_nothing_is_half_written(storm: Storm, tmp_path: Path) -> None:
