@@ -1,6 +1,7 @@
 """The processes that share one training: Lightning Fabric joins them, each step's batch is divided among them."""
 
 import logging
+import re
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -168,10 +169,10 @@ class Processes:
             return self.leads
 
     def _lost(self, error: BaseException) -> DualGlowError:
-        reason = " ".join(str(error).split())[:160]
+        reason = re.sub(r"\[/\S*\] ", "", " ".join(str(error).split())).split(". ")[0][:160]
         return DualGlowError(
-            f"another process of this training has ended, or cannot be reached ({reason}). Its own message or the "
-            "cluster's log may say why. The same command goes on from the last state that was saved."
+            f"another process of this training was ended, or cannot be reached ({reason}); perhaps for want of memory: "
+            "the cluster's log may say so. The same command goes on from the last state that was saved."
         )
 
 

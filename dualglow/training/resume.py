@@ -69,6 +69,8 @@ class ResumeFolder:
     def load(self) -> Progress:
         """The progress of a training with the very same settings, or a new one; says on stderr which, and why."""
         last = self.folder / "last.ckpt"
+        for part in self.folder.glob(".*.part.*"):
+            part.unlink()  # of a save that was killed
         if not last.is_file():
             return Progress()
         try:

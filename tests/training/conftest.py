@@ -1,7 +1,8 @@
 """A packed dataset, written by hand, and a method small enough to train in a moment."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from dualglow import models
 from dualglow.models import Batch, Synthesiser
+from tests.training.commands import DUALGLOW, finish, start, words
 
 SHAPE = (8, 8, 8)
 AFFINE = [[2.25, 0, 0, -70.125], [0, 2.25, 0, -125.625], [0, 0, 2.25, -64.125], [0, 0, 0, 1]]
@@ -57,7 +59,10 @@ def tiny_method(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     """Ten pairs of 8×8×8; PET (SUVR about 1.5) follows the MRI; one age is missing."""
-    folder = tmp_path / "dataset"
+    return write_dataset(tmp_path / "dataset")
+
+
+def write_dataset(folder: Path) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
     masks = np.zeros((10, *SHAPE), dtype=bool)
@@ -78,9 +83,29 @@ def dataset(tmp_path: Path) -> Path:
 @pytest.fixture
 def folds(tmp_path: Path, dataset: Path) -> Path:
     """Fold 0: six training, two validation, two test pairs; fold 1 swaps the test pairs with two of training."""
+    return write_folds(tmp_path / "folds.tsv", dataset)
+
+
+def write_folds(path: Path, dataset: Path) -> Path:
     pairs = pd.read_csv(dataset / "pairs.tsv", sep="\t")[["pair_id", "subject"]]
     other = ["test"] * 2 + PARTS[2:8] + ["train"] * 2
     table = pd.concat([pairs.assign(fold=0, part=PARTS), pairs.assign(fold=1, part=other)])
-    path = tmp_path / "folds.tsv"
     table[["fold", "pair_id", "subject", "part"]].to_csv(path, sep="\t", index=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The folder of a model that one process has trained without any incident, on the same data, by `words(*more)`."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    dataset = write_dataset(root / "dataset")
+    folds = write_folds(root / "folds.tsv", dataset)
+
+    @cache
+    def trained(*more: object) -> Path:
+        out = root / "-".join(["model", *map(str, more)])
+        status, said = finish(start(DUALGLOW, words(dataset, folds, out, *more)))
+        assert status == 0, said
+        return out
+
+    return trained

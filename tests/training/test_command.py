@@ -2,11 +2,7 @@
 
 import inspect
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,30 +88,6 @@ def test_options_have_the_defaults_of_what_they_set() -> None:
 
 def _defaults(of: Callable[..., object], without: set[str]) -> dict[str, object]:
     return {name: p.default for name, p in inspect.signature(of).parameters.items() if name not in without}
-
-
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_job_fails_and_goes_on(dataset: Path, folds: Path, tmp_path: Path, stop: signal.Signals) -> None:
-    """Stopped by the cluster or by Ctrl+C: a bad exit status, a resumable state, and the same command finishes."""
-    words = ["train", "--dataset", dataset, "--folds", folds, "--fold", "0", "--out", tmp_path / "model", *SMALL]
-    words[words.index("--epochs") + 1] = "100000"
-    last = tmp_path / ".model.resume" / "last.ckpt"
-    # Where the tests themselves run in the background of a shell, Ctrl+C is ignored and children inherit that.
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{heed}; from dualglow.cli import main; main()"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    job = subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stderr=subprocess.PIPE, env=environment)
-    deadline = time.monotonic() + 300
-    while not last.exists() and job.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    job.send_signal(stop)
-    _, error = job.communicate(timeout=300)
-    assert job.returncode != 0, error
-    assert b"Traceback" not in error
-    if stop == signal.SIGTERM:
-        assert b"the same command goes on from there" in error
-    assert last.exists()
-    assert not (tmp_path / "model" / "model.safetensors").exists()
 
 
 def test_a_failing_test_row_does_not_stop_training(
