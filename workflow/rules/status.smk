@@ -27,6 +27,7 @@ def slurm_logs():
 
 
 onstart:
+    remember_the_controller()
     runs.begin(
         runs.Run(
             results=RESULTS,
