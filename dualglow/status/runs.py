@@ -20,6 +20,7 @@ FOLDER = Path("logs", "runs")
 # The options of Snakemake that a command for a single step needs as well.
 _LISTS = ("--configfile", "--configfiles", "--config", "--sdm", "--software-deployment-method")
 _WORDS = ("--profile", "--workflow-profile", "--executor", "-e", "--snakefile", "-s", "--directory", "-d")
+_FLAGS = ("--keep-going", "-k")
 _NUMBERS = ("--cores", "-c", "--jobs", "-j")
 
 
@@ -84,12 +85,16 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(name, dest=name, nargs="*")
     for name in _WORDS:
         parser.add_argument(name, dest=name)
+    for name in _FLAGS:
+        parser.add_argument(name, dest=name, action="store_true")
     for name in _NUMBERS:
         parser.add_argument(name, dest=name, nargs="?", const="all")
     return parser
 
 
-def _words(value: str | list[str]) -> list[str]:
+def _words(value: str | list[str] | bool) -> list[str]:
+    if isinstance(value, bool):
+        return []
     return [value] if isinstance(value, str) else value
 
 

@@ -1,6 +1,7 @@
 """What is said of planted trees."""
 
 import os
+import shlex
 import socket
 import time
 
@@ -81,6 +82,21 @@ def test_the_command_leads_to_where_the_run_was_started(tree: Tree, monkeypatch:
     assert (
         survey(tree.results).command().startswith(f"cd {tree.directory} && snakemake --configfile mine.yaml -c 2 -- ")
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        ("--profile slurm -R train -- fold_3", "--profile slurm -- fold_3"),
+        ("-j8 --configfile a.yaml b.yaml --latency-wait 60 -k -- all", "--configfile a.yaml b.yaml -k -j 8 -- all"),
+        ("--profile=slurm tables --config seed=2", "--config seed=2 --profile slurm -- tables"),
+        ("--cores --directory 'a b'", "--directory 'a b' --cores all -- all"),
+    ],
+)
+def test_a_command_is_given_as_the_run_was_configured(command: str, again: str, tree: Tree) -> None:
+    """What it forced is not forced again."""
+    tree.change_run(command=["snakemake", *shlex.split(command)])
+    assert tree.look().command() == f"snakemake {again}"
 
 
 # As Snakemake 9.27 writes it into its log.
