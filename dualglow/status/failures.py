@@ -81,6 +81,8 @@ def _reason(suspect: _Suspect, run: Run) -> str:
     """Say why, in one line: SLURM's reason before the step's own words, for these may end in the middle."""
     logs = "\n".join(words.tail(path) for path in _slurm_logs(suspect, run))
     said = suspect.report.text if suspect.report else ""
+    if refused := words.refusal(said):
+        return refused
     last = suspect.error or words.last_line(suspect.text)
     killed = words.slurm_reason(logs) or words.slurm_reason(said) or words.signal(said) or words.signal(logs)
     if killed:

@@ -19,7 +19,7 @@ _REASONS = (
 # Reports of Snakemake: of a group of steps up to its list of jobs, or of a step.
 _BLOCK = re.compile(
     rb"^(?:(?P<group> *message: Error in group .*\n(?: *log: .*\n)?)"
-    rb"|(?P<indent> *)Error in rule \w+:\n(?:(?P=indent) +.*\n)*)",
+    rb"|(?P<indent> *)Error in rule \w+:\n(?:(?P=indent) +.*\n|For further error details.*\n)*)",
     re.MULTILINE,
 )
 _LOG = re.compile(r"^ *log: (.*)", re.MULTILINE)
@@ -52,6 +52,12 @@ def last_line(text: str) -> str:
 def slurm_reason(text: str) -> str | None:
     """Say why SLURM ended a job, if it did."""
     return next((meaning for pattern, meaning in _REASONS if re.search(pattern, text)), None)
+
+
+def refusal(text: str) -> str | None:
+    """Say why SLURM did not take a job, if it did not."""
+    found = re.search(r"SLURM sbatch failed\. The error message was '(?:sbatch: error: )?(.*?)'", text)
+    return f"refused by SLURM: {found[1]}" if found else None
 
 
 def signal(text: str) -> str | None:

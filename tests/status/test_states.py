@@ -108,7 +108,7 @@ Error in rule train:
     message: None
     jobid: 7
     output: results/models/linear/fold-0/model.safetensors
-    log: {log} (check log file(s) for error details)
+    log: results/logs/train/dualglow_fold-0.log (check log file(s) for error details)
     shell:
         dualglow train &> {log}
         (command exited with non-zero exit code)
@@ -310,3 +310,21 @@ def test_without_a_run_it_says_what_to_do(tree: Tree) -> None:
     ):
         with pytest.raises(InputError, match=said):
             survey(tree.directory / folder)
+
+
+def test_what_slurm_refused_is_said(tree: Tree) -> None:
+    """Such a job never began; Snakemake leaves an empty log."""
+    tree.write("logs/train/dualglow_fold-0.log", "")
+    tree.snakemake_log("""Error in rule train:
+    message: SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: No such partition'.
+    sbatch call:
+        sbatch --parsable -p gpu --wrap="python -m snakemake"
+For further error details see the cluster/cloud log and the log files of the involved rule(s).
+    jobid: 20
+    log: results/logs/train/dualglow_fold-0.log (check log file(s) for error details)
+""")
+    item = tree.item("train", "dualglow_fold-0")
+    assert (item.state, item.detail) == (
+        State.FAILED,
+        "refused by SLURM: Batch job submission failed: No such partition",
+    )
