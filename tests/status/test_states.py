@@ -108,7 +108,7 @@ Error in rule train:
     message: None
     jobid: 7
     output: results/models/linear/fold-0/model.safetensors
-    log: results/logs/train/dualglow_fold-0.log (check log file(s) for error details)
+    log: {log} (check log file(s) for error details)
     shell:
         dualglow train &> {log}
         (command exited with non-zero exit code)
