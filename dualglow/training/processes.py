@@ -116,7 +116,8 @@ def _passing_signals_on(children: list[subprocess.Popen[bytes]]) -> Iterator[Non
         for child in children:
             child.send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
+    # The alarm before a job's time limit has a meaning of its own here, too: not to end the children in their saving.
+    before = {number: signal.signal(number, pass_on) for number in (*SIGNALS, signal.SIGALRM)}
     try:
         yield
     finally:

@@ -131,7 +131,8 @@ def test_told_to_stop_by_one_all_stop_at_the_same_step(
 
 
 @pytest.mark.parametrize(
-    ("victim", "stop"), [("starter", signal.SIGTERM), ("starter", signal.SIGKILL), (0, signal.SIGKILL)]
+    ("victim", "stop"),
+    [("starter", signal.SIGTERM), ("starter", signal.SIGALRM), ("starter", signal.SIGKILL), (0, signal.SIGKILL)],
 )
 def test_whoever_ends_all_end_with_one_line(
     dataset: Path, folds: Path, tmp_path: Path, victim: int | str, stop: signal.Signals
