@@ -41,6 +41,7 @@ def fit(
     """
     with _explained(how), warnings.catch_warnings(), matrix_precision(how.precision):
         warnings.filterwarnings("ignore", module="lightning")  # advice on workers and loggers
+        warnings.filterwarnings("ignore", message="Grad strides do not match")  # of DDP: slower, not wrong
         training = _prepared(model, train, validation, how, processes, progress, logs)
         saving.told.hold()
         while progress.epoch < how.epochs:
