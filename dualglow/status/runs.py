@@ -6,6 +6,7 @@ The workflow's own rules are in it, so that file names have one record of truth:
 import argparse
 import os
 import socket
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 
 from dualglow.errors import InputError
 from dualglow.files import read_json, write_json
+from dualglow.status import slurm
 
 FOLDER = Path("logs", "runs")
 # The options of Snakemake that a command for a single step needs as well.
@@ -29,7 +31,7 @@ class Run:
     """One call of Snakemake. Times are seconds since 1970; `results` is the folder as the workflow names it.
 
     `rules` hold per rule its name, room (the file it is in), outputs, temporary ones among them, inputs and logs;
-    `slurm_logs` is the folder of the logs of SLURM's jobs, None where they do not run under SLURM.
+    `slurm_logs` is the folder of the logs of SLURM's jobs and `slurm_name` the name of them all, None without SLURM.
     """
 
     results: str
@@ -37,6 +39,7 @@ class Run:
     rules: list[dict[str, Any]]
     slurm_logs: str | None
     command: list[str]
+    slurm_name: str | None = None
     directory: str = field(default_factory=os.getcwd)
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
@@ -108,10 +111,16 @@ def _alive(pid: int, born: float) -> bool:
 
 
 def begin(run: Run) -> None:
-    """Write the record of a run that starts now, and remove those of runs that are over."""
+    """Write the record of a run that starts now, and remove those of runs that are over.
+
+    Jobs that a killed run left in SLURM's queue are cancelled: they would make, and remove, the same files as the new.
+    """
     folder = Path(run.results) / FOLDER
     for path in folder.glob("*.json"):
-        if _read(path).alive() is False:
+        if (earlier := _read(path)).alive() is False:
+            left = slurm.cancel(earlier.slurm_name) if earlier.slurm_name else 0
+            if left:
+                print(f"Cancelled {left} jobs that an earlier run had left in SLURM's queue.", file=sys.stderr)
             path.unlink(missing_ok=True)
     path = folder / f"{time.strftime('%Y%m%dT%H%M%S', time.localtime(run.started))}_{run.host}_{run.pid}.json"
     write_json(asdict(run), path)

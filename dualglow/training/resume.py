@@ -77,6 +77,8 @@ class ResumeFolder:
             content = torch.load(last, map_location="cpu", weights_only=True)
             changed = _differences(content["settings"], self.settings)
             progress = Progress(**content["progress"])
+            if progress.best_epoch:
+                self.best_weights(progress)
         except Exception as error:  # whatever is wrong with it, training anew is right
             print(f"{last}: cannot be read ({type(error).__name__}); training starts anew.", file=sys.stderr)
             return Progress()

@@ -26,6 +26,12 @@ def slurm_logs():
     )
 
 
+def slurm_name():
+    """The name of all jobs of this run; None without SLURM."""
+    executor = getattr(workflow.scheduler, "_executor", None)
+    return getattr(executor, "run_uuid", None)
+
+
 onstart:
     remember_the_controller()
     runs.begin(
@@ -34,6 +40,7 @@ onstart:
             config=config,
             rules=[recorded(rule) for rule in workflow.rules],
             slurm_logs=slurm_logs(),
+            slurm_name=slurm_name(),
             command=sys.argv,
         )
     )
