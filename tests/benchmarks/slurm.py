@@ -10,7 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import fields
 from pathlib import Path
+
+from snakemake_executor_plugin_slurm import ExecutorSettings
 
 from tests.benchmarks.report import load, machine, table
 from tests.slurm.cluster import run
@@ -39,20 +42,16 @@ def snakefile(chains: int, steps: int) -> str:
 
 
 def ways(steps: int) -> dict[str, list[str]]:
-    """Options of Snakemake for each way to submit."""
-    rules = [f"step{number}" for number in range(1, steps + 1)]
-    return {
+    """Options of Snakemake for each way to submit; arrays where the executor's version can make them."""
+    queue = ["--executor", "slurm", "--jobs", "200", *SLURM, *RESOURCES]
+    found = {
         "no cluster": ["--cores", "2"],
-        "a job per step": ["--executor", "slurm", "--jobs", "200", *SLURM, *RESOURCES],
-        "an array per step": [
-            *["--executor", "slurm", "--jobs", "200", *SLURM, *RESOURCES],
-            *["--slurm-array-jobs", "all"],
-        ],
-        "a job per chain": [
-            *["--executor", "slurm", "--jobs", "200", *SLURM, *RESOURCES],
-            *["--groups", *(f"{rule}=chain" for rule in rules)],
-        ],
+        "a job per step": queue,
+        "a job per chain": [*queue, "--groups", *(f"step{number}=chain" for number in range(1, steps + 1))],
     }
+    if "array_jobs" in {field.name for field in fields(ExecutorSettings)}:
+        found["an array per step"] = [*queue, "--slurm-array-jobs", "all"]
+    return found
 
 
 def busy() -> float:
