@@ -42,6 +42,7 @@ class Display:
     def end(self, progress: Progress) -> None:
         """The epoch is over."""
         if self.bar is not None:
+            self.bar.refresh()  # the last step's numbers, however short ago the bar was drawn
             self.bar.close()
         if self.logger is not None:
             self.logger.log_metrics(progress.records[-1], progress.epoch)
