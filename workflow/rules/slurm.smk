@@ -10,10 +10,11 @@ def remember_the_controller():
     """
     if not hasattr(workflow.executor_settings, "status_command"):
         return
-    with suppress(ImportError, AttributeError):  # not installed, or not as in 2.5 to 2.8
+    with suppress(
+        ImportError, AttributeError
+    ):  # not installed, or not as in 2.5 to 2.8
         import snakemake_executor_plugin_slurm as plugin
 
         known = plugin.get_min_job_age()
         asked = plugin.get_min_job_age
         plugin.get_min_job_age = lambda: known if known is not None else asked()
-
