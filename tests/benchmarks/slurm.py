@@ -1,8 +1,6 @@
 """What SLURM and Snakemake add to a step: chains of steps that do nothing, as single jobs, as arrays, a chain per job.
 
     python -m tests.slurm.cluster up /tmp/slurm && python -m tests.benchmarks.slurm [--chains 8] [--steps 7]
-
-CPU seconds are those of the whole machine meanwhile; on a busy one they are not the workflow's alone.
 """
 
 import argparse
@@ -54,30 +52,21 @@ def ways(steps: int) -> dict[str, list[str]]:
     return found
 
 
-def busy() -> float:
-    """CPU seconds of this machine, since its start, that were not idle."""
-    names = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    user, nice, system, _, _, irq, soft = map(int, names[:7])
-    return (user + nice + system + irq + soft) / 100
-
-
 def measured(name: str, options: list[str], chains: int, steps: int) -> dict[str, object]:
     """Run one way in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "Snakefile").write_text(snakefile(chains, steps))
-        started, before, first = time.monotonic(), busy(), _last_job()
+        started, first = time.monotonic(), _last_job()
         command = [sys.executable, "-m", "snakemake", *options, "--", "all"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        seconds, used = time.monotonic() - started, busy() - before
-    each = chains * steps
+        seconds = time.monotonic() - started
     return {
         "way": name,
-        "steps": each,
+        "steps": chains * steps,
         "jobs in the queue": _last_job() - first,
         "s": seconds,
-        "s per step": seconds / each,
-        "CPU s per step": used / each,
+        "s per step": seconds / (chains * steps),
     }
 
 
