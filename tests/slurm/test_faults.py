@@ -56,16 +56,15 @@ class Storm:
 
 @pytest.fixture(scope="module")
 def storm(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Storm:
-    """All faults, one after the other, while the same cohort runs undisturbed beside it."""
+    """All faults, one after the other; the same cohort runs undisturbed once its T1s are whole."""
     made = Storm(tmp_path_factory.mktemp("storm"), cluster)
-    log = (made.folder / "undisturbed.log").open("w")
-    arguments = ("--cores", "1", "--", *TARGETS)
-    undisturbed = subprocess.Popen(
-        snakemake_command(made.undisturbed, *arguments), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
-    )
     faults_of_preprocessing(made)
+    log = made.folder / "undisturbed.log"
+    with log.open("w") as output:
+        command = snakemake_command(made.undisturbed, "--cores", "1", "--", *TARGETS)
+        undisturbed = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     faults_of_training(made)
-    assert undisturbed.wait(900) == 0, Path(log.name).read_text()[-3000:]
+    assert undisturbed.wait(900) == 0, log.read_text()[-3000:]
     return made
 
 
