@@ -1,4 +1,4 @@
-"""A real SLURM on this one machine: two CPU nodes, one with two GPUs that do not exist, no accounting. Needs root.
+"""A real SLURM on this one machine: four nodes, two of them with GPUs that do not exist; no accounting. Needs root.
 
     python -m tests.slurm.cluster up /tmp/slurm      starts it, says how to use it and leaves it running
     python -m tests.slurm.cluster down /tmp/slurm
@@ -20,9 +20,8 @@ from pathlib import Path
 
 LINK = Path("/etc/slurm/slurm.conf")
 PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client")
-NODES = ("cpu1", "cpu2", "gpu1")
-GPUS = 2
-CPUS = 2  # of each node
+NODES = {"main1": 4, "cpu1": 2, "cpu2": 2, "gpu1": 2}  # and their CPUs
+GPUS = 2  # of main1 and gpu1
 FIRST_PORT = 26817
 SECONDS_TO_START = 60
 
@@ -75,7 +74,7 @@ SlurmdTimeout=15
 CompleteWait=0
 AccountingStorageType=accounting_storage/none
 {nodes}
-PartitionName=all Nodes=cpu1,cpu2,gpu1 Default=YES MaxTime=24:00:00 State=UP
+PartitionName=main Nodes=main1 Default=YES MaxTime=24:00:00 State=UP
 PartitionName=cpu Nodes=cpu1,cpu2 MaxTime=24:00:00 State=UP
 PartitionName=gpu Nodes=gpu1 MaxTime=48:00:00 State=UP
 """
@@ -166,8 +165,8 @@ class Cluster:
             limits = WITH_CGROUPS
             (self.folder / "etc" / "cgroup.conf").write_text(CGROUP)
         nodes = [
-            NODE.format(name=name, host=host, port=FIRST_PORT + 1 + number, cpus=CPUS, gres=_gres(name))
-            for number, name in enumerate(NODES)
+            NODE.format(name=name, host=host, port=FIRST_PORT + 1 + number, cpus=cpus, gres=_gres(name))
+            for number, (name, cpus) in enumerate(NODES.items())
         ]
         self.configuration.write_text(
             CONFIGURATION.format(host=host, folder=self.folder, port=FIRST_PORT, limits=limits, nodes="\n".join(nodes))
@@ -177,7 +176,7 @@ class Cluster:
             device.unlink(missing_ok=True)
             device.symlink_to("/dev/null")
         (self.folder / "etc" / "gres.conf").write_text(
-            f"NodeName=gpu1 AutoDetect=off Name=gpu Type=fake File={self.folder}/etc/fakegpu[0-{GPUS - 1}]\n"
+            f"NodeName=main1,gpu1 AutoDetect=off Name=gpu Type=fake File={self.folder}/etc/fakegpu[0-{GPUS - 1}]\n"
         )
         LINK.parent.mkdir(exist_ok=True)
         LINK.unlink(missing_ok=True)
@@ -202,7 +201,7 @@ class Cluster:
 
 
 def _gres(node: str) -> str:
-    return f"Gres=gpu:fake:{GPUS}" if node.startswith("gpu") else ""
+    return f"Gres=gpu:fake:{GPUS}" if node in ("main1", "gpu1") else ""
 
 
 def install() -> None:

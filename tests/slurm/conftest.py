@@ -1,6 +1,7 @@
 """Runs of the workflow through a real SLURM."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,12 @@ class Run:
     def said(self) -> str:
         return self.log.read_text()
 
+    def jobs(self, text: str) -> list[str]:
+        """Ids of this run's jobs that run and whose comment (rule and wildcards) has this text."""
+        names = re.findall(r"SLURM run ID: (\S+)", self.said)
+        found = run("squeue", "-h", "-t", "RUNNING", "--name", *names, "-o", "%i|%k", check=False) if names else ""
+        return [line.split("|")[0] for line in found.splitlines() if text in line]
+
     def wait(self, seconds: float = 900) -> int:
         """The exit status."""
         try:
@@ -77,12 +84,6 @@ class Run:
             return happened()
 
         wait_for(happened_or_over, what, seconds)
-
-
-def jobs_where(text: str, state: str = "RUNNING") -> list[str]:
-    """Ids of the jobs in this state whose comment (SLURM's, with rule and wildcards) has this text."""
-    lines = run("squeue", "-h", "-t", state, "-o", "%i|%k", check=False).splitlines()
-    return [line.split("|")[0] for line in lines if text in line.split("|", 1)[1]]
 
 
 def node_of(job: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.slurm.cluster import Cluster, run, wait_for
 from tests.slurm.compare import differences
-from tests.slurm.conftest import Run, jobs_where, node_of, seconds_of, state_of
+from tests.slurm.conftest import Run, node_of, seconds_of, state_of
 from tests.workflow.conftest import ROOT, run_snakemake, snakemake_command
 
 pytestmark = pytest.mark.slurm
@@ -78,8 +78,8 @@ def faults_of_preprocessing(storm: Storm) -> None:
     t1.write_bytes(whole[: len(whole) // 2])
 
     going = storm.run("preprocessing", "--retries", "1", "--", "preprocess")
-    going.until(lambda: bool(pairs_under_way()), "a pair is processed")
-    storm.seen["cancelled"] = pairs_under_way()[0]
+    going.until(lambda: bool(pairs_under_way(going)), "a pair is processed")
+    storm.seen["cancelled"] = pairs_under_way(going)[0]
     run("scancel", storm.seen["cancelled"])
     going.until(lambda: state_of(storm.seen["cancelled"]) == "CANCELLED", "the job is cancelled")
 
@@ -88,7 +88,7 @@ def faults_of_preprocessing(storm: Storm) -> None:
     storm.cluster.start("slurmctld", "-D")
 
     def on_cpu2() -> list[str]:
-        return [job for job in pairs_under_way() if node_of(job) == "cpu2"]
+        return [job for job in pairs_under_way(going) if node_of(job) == "cpu2"]
 
     going.until(lambda: bool(on_cpu2()), "a pair is processed on cpu2")
     storm.seen["lost"] = on_cpu2()[0]
@@ -101,9 +101,9 @@ def faults_of_preprocessing(storm: Storm) -> None:
     t1.write_bytes(whole)
 
 
-def pairs_under_way() -> list[str]:
+def pairs_under_way(going: Run) -> list[str]:
     """Jobs of pairs that have been running for a while: one that is only being started SLURM would hold back."""
-    return [job for job in jobs_where("rule_pair") if seconds_of(job) >= 8]
+    return [job for job in going.jobs("rule_pair") if seconds_of(job) >= 8]
 
 
 def faults_of_training(storm: Storm) -> None:
@@ -219,7 +219,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_half_written(storm: Storm, tmp_p
 def test_ctrl_c_cancels_the_jobs(storm: Storm, tmp_path: Path) -> None:
     settings = storm.settings | {"results": str(tmp_path / "results")}
     going = Run(settings, "--", "preprocess", log=tmp_path / "run.log")
-    going.until(lambda: bool(jobs_where("rule_pair")), "a pair is processed")
-    jobs = jobs_where("rule_pair")
+    going.until(lambda: bool(going.jobs("rule_pair")), "a pair is processed")
+    jobs = going.jobs("rule_pair")
     going.kill(signal.SIGINT)
-    wait_for(lambda: not set(jobs) & set(jobs_where("rule_pair")), "the jobs are cancelled")
+    wait_for(lambda: not set(jobs) & set(going.jobs("rule_pair")), "the jobs are cancelled")

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slurm
 
 
 @pytest.mark.parametrize(
-    ("tasks", "per_node"), [(("--nodes", "1", "--ntasks-per-node", "2"), 2), (("--nodes", "2", "--ntasks", "2"), 1)]
+    ("tasks", "per_node"),
+    [(("-p", "gpu", "--nodes", "1", "--ntasks-per-node", "2"), 2), (("-p", "cpu", "--nodes", "2", "--ntasks", "2"), 1)],
 )
 def test_tasks_share_a_training(
     tasks: tuple[str, ...],
