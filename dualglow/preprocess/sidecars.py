@@ -117,7 +117,7 @@ def _sources(named: dict[str, str], row: Any, derivatives: Path, source: Source)
         return [f"bids:adopted:{quote(adopted)}"]
     made_of = _made_of(named, row.pair_id, bool(adoption))
     found = [f"bids::{path}" for path in made_of if (derivatives / path).exists()]
-    # The PET's frames and mean are deleted once they were used.
+    # The workflow has the PET's frames and mean elsewhere, and deletes them once they were used.
     gone = [path for path in made_of if path.name.endswith("_pet.nii.gz") and not (derivatives / path).exists()]
     return [*(_raw("pet", row, source) if gone else []), *found]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-# What differs from run to run: durations, the random salt of the pseudonyms, dates within reports and PDFs.
-RANDOM = ("logs", "benchmarks", "tensorboard", "report", "report.zip", "config.json", "status.tsv")
+# What differs from run to run: what is deleted at some moment, durations, the random salt of the pseudonyms, dates within reports and PDFs.
+RANDOM = ("work", "logs", "benchmarks", "tensorboard", "report", "report.zip", "config.json", "status.tsv")
 COMPARED = (".tsv", ".json", ".nii.gz", ".npy", ".mat", ".safetensors", ".png", ".tex")
 
 
@@ -23,7 +23,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def _counts(path: Path, root: Path) -> bool:
     parts = path.relative_to(root).parts
-    random = parts[0] in RANDOM or "pseudonyms" in path.name or "tensorboard" in parts
+    random = parts[0] in RANDOM or path.name in (".headers.json", "pseudonyms.tsv") or "tensorboard" in parts
     return path.is_file() and path.name.endswith(COMPARED) and not random
 
 

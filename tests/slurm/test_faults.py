@@ -28,7 +28,7 @@ SETTINGS = {
     "models": {"dualglow": {"levels": 1, "steps": 1, "hidden": 8, "memory": "plain"}},
     "synthesis": {"samples": 2},
 }
-TARGETS = ("preprocess", "fold_0")
+TARGETS = ("cohort", "preprocess", "fold_0")
 
 
 class Storm:

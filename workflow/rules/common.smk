@@ -41,6 +41,14 @@ def derivative(datatype, suffix, ext=".nii.gz", pair=PAIR, **entities):
     return str(derivatives.derivative(root, pair, datatype, suffix, ext, **entities))
 
 
+def intermediate(datatype, suffix, **entities):
+    """The path of a file that is deleted once it was used; not among the derivatives, which BIDS describes."""
+    root = Path(RESULTS) / "work"
+    return temp(
+        str(derivatives.derivative(root, PAIR, datatype, suffix, ".nii.gz", **entities))
+    )
+
+
 def for_every_pair(*arguments, **entities):
     """An input function: this derivative of every pair of the cohort that no person excluded, once the pairs are known."""
 

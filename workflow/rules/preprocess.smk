@@ -30,8 +30,8 @@ rule convert_pet:
         raw("pet_paths"),
     output:
         # Large, and of use to coregistration and resampling alone; --notemp keeps them.
-        mean=temp(derivative("pet", "pet", desc="mean")),
-        frames=temp(derivative("pet", "pet", desc="frames")),
+        mean=intermediate("pet", "pet", desc="mean"),
+        frames=intermediate("pet", "pet", desc="frames"),
         motion=derivative("pet", "motion", ".tsv"),
     log:
         f"<logs>/convert_pet/{PAIR}.log",
