@@ -1,5 +1,6 @@
 """Which items failed, and why: what stands in their logs, in SLURM's and in Snakemake's."""
 
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dualglow.status.items import Item, State
 from dualglow.status.runs import Run
 
 _NEXT_TO = 1  # seconds
+_LITTLE = 50_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,13 @@ def _reason(suspect: _Suspect, run: Run) -> str:
     killed = words.slurm_reason(logs) or words.slurm_reason(said) or words.signal(said) or words.signal(logs)
     if killed:
         return f"{killed}; its last words: {last}" if last else killed
-    return last or "ended without a word"
+    return last or f"ended without a word{_want_of_space(run)}"
+
+
+def _want_of_space(run: Run) -> str:
+    """On a full disk there is no room for a log that says so."""
+    free = shutil.disk_usage(Path(run.directory, run.results)).free
+    return f": only {free / 1e6:.0f} MB are left on its disk" if free < _LITTLE else ""
 
 
 def _slurm_logs(suspect: _Suspect, run: Run) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-# What differs from run to run: what is deleted some time, durations, the salt of the pseudonyms, dates in reports and PDFs.
+# What differs from run to run: what is deleted some time, durations, the pseudonyms' salt, dates in reports and PDFs.
 RANDOM = ("work", "logs", "benchmarks", "tensorboard", "report", "report.zip", "config.json", "status.tsv")
 COMPARED = (".tsv", ".json", ".nii.gz", ".npy", ".mat", ".safetensors", ".png", ".tex")
 
