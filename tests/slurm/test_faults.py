@@ -20,7 +20,7 @@ from tests.workflow.conftest import ROOT, run_snakemake, snakemake_command
 pytestmark = pytest.mark.slurm
 
 AWAY = 20  # seconds that the controller does not answer
-EPOCHS = 110  # more than a minute of training, so that the time limit falls into it
+EPOCHS = 160  # more than a minute of training, so that the time limit falls into it
 SETTINGS = {
     "split": {"folds": 2, "validation": 0.3},
     "preprocess": {"preset": "fast"},
