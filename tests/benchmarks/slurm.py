@@ -1,6 +1,6 @@
 """What SLURM and Snakemake add to a step: chains of steps that do nothing, as single jobs, as arrays, a chain per job.
 
-    python -m tests.slurm.cluster up /tmp/slurm && python -m tests.benchmarks.slurm [--chains 8] [--steps 7]
+python -m tests.slurm.cluster up /tmp/slurm && python -m tests.benchmarks.slurm [--chains 8] [--steps 7]
 """
 
 import argparse
