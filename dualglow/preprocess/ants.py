@@ -148,7 +148,7 @@ def run_node(name: str, interface: Any, folder: Path) -> Any:  # noqa: ANN401 - 
 def _reason(text: str) -> str:
     """Find the last line of standard error in a nipype message, else the last line of all."""
     if _CRASHED.search(text):
-        return "the program crashed, most often because an input image cannot be read."
+        return "the program crashed: an input image may be damaged, or memory or disk used up."
     stderr = text.partition("Stderr:")[2].partition("Traceback")[0].strip()
     lines = [line.strip() for line in (stderr or text).splitlines() if line.strip()]
     return lines[-1] if lines else "failed without a message."

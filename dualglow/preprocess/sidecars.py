@@ -20,8 +20,6 @@ _WHAT = {
     ("T1w", "biascorrected"): "T1 after bias correction, cropped to the head",
     ("T1w", "brain"): "Bias-corrected T1 without skull",
     ("mask", "brain"): "Brain: where grey matter, white matter or CSF are likelier than not",
-    ("pet", "mean"): "PET: the mean of its frames, brought to one pose, in RAS+ orientation",
-    ("pet", "frames"): "PET as scanned: its frames, in RAS+ orientation",
     ("pet", "suvr"): "PET as ratio to the mean of the reference region (SUVR)",
     (
         "xfm",
@@ -110,16 +108,16 @@ def _is_suvr(derivatives: Path, pair: str) -> bool:
 
 def _sources(named: dict[str, str], row: Any, derivatives: Path, source: Source) -> list[str]:  # noqa: ANN401
     """Give BIDS URIs of the files that an image was made of: the raw scans, or other derivatives of the pair."""
-    if named.get("desc") in ("converted", "mean", "frames"):
-        return _raw(named["suffix"], row, source)
+    if named.get("desc") == "converted":
+        return _raw("T1w", row, source)
     adoption = _adoption(derivatives, row.pair_id)
     if adopted := _adopted_file(named, adoption):
         return [f"bids:adopted:{quote(adopted)}"]
     made_of = _made_of(named, row.pair_id, bool(adoption))
     found = [f"bids::{path}" for path in made_of if (derivatives / path).exists()]
-    # The workflow has the PET's frames and mean elsewhere, and deletes them once they were used.
-    gone = [path for path in made_of if path.name.endswith("_pet.nii.gz") and not (derivatives / path).exists()]
-    return [*(_raw("pet", row, source) if gone else []), *found]
+    # A PET's frames and mean, between the scan and the derivatives, are deleted once they were used.
+    of_pet = named["suffix"] == "pet" or named.get("from") == "pet"
+    return [*(_raw("pet", row, source) if of_pet else []), *found]
 
 
 def _raw(suffix: str, row: Any, source: Source) -> list[str]:  # noqa: ANN401
@@ -151,16 +149,15 @@ def _adopted_file(named: dict[str, str], adoption: dict[str, Any]) -> str | None
 def _made_of(named: dict[str, str], pair: str, adopted: bool) -> list[Path]:
     """List the derivatives, relative to their root, that an image was made of; not all are made in every run."""
     head = derivative("", pair, "anat", "T1w", desc="biascorrected")
-    pet = derivative("", pair, "pet", "pet", desc="mean")
-    frames = [derivative("", pair, "pet", "pet", desc="frames"), derivative("", pair, "pet", "motion", ".tsv")]
+    motion = derivative("", pair, "pet", "motion", ".tsv")
     rigid = derivative("", pair, "pet", "xfm", ".mat", from_="pet", to="T1w")
     affine = derivative("", pair, "anat", "xfm", ".mat", from_="T1w", to="MNI152", desc="affine")
     to_mni = [affine, derivative("", pair, "anat", "xfm", from_="T1w", to="MNI152", desc="warp")]
     suffix, mni = named["suffix"], named.get("space") == "MNI152"
     if suffix == "xfm":
-        return [pet, head] if named["from"] == "pet" else [head]
+        return [head]
     if suffix == "pet":
-        return [*frames, rigid, *(to_mni if mni else [])]
+        return [motion, rigid, *(to_mni if mni else [])]
     if suffix == "T1w":
         before = "preproc" if adopted and named["desc"] == "biascorrected" else "converted"
         return [head, *to_mni] if mni else [derivative("", pair, "anat", "T1w", desc=before)]
@@ -177,12 +174,9 @@ def _made_by(derivatives: Path, pair: str, named: dict[str, str]) -> dict[str, A
     if named["suffix"] == "pet" or named.get("from") == "pet":
         kind, step = ("pet", "suvr" if named.get("desc") == "suvr" else "coregistration")
     path = derivative(derivatives, pair, kind, "qc", ".json", desc=step)
-    if named.get("desc") in ("converted", "frames") or not path.exists():
+    if named.get("desc") == "converted" or not path.exists():
         return {"dualglow": __version__}
-    record = dict(read_json(path).get("provenance", {"dualglow": __version__}))
-    if named.get("desc") == "mean":  # engine and seed are coregistration's; the preset plays no part
-        record.pop("preset", None)
-    return record
+    return dict(read_json(path).get("provenance", {"dualglow": __version__}))
 
 
 def _engines(derivatives: Path, pairs: list[str]) -> list[dict[str, Any]]:

@@ -24,8 +24,6 @@ IMAGES = [
     *(("anat", "mask", {"desc": "brain", **space}) for space in ({}, MNI, MODEL)),
     *(("anat", "T1w", {"desc": "brain", **space}) for space in (MNI, MODEL)),
     *(("pet", "pet", {"desc": "suvr", **space}) for space in ({"space": "T1w"}, MNI, MODEL)),
-    ("pet", "pet", {"desc": "mean"}),
-    ("pet", "pet", {"desc": "frames"}),
     ("anat", "xfm", {"from_": "T1w", "to": "MNI152", "desc": "warp"}),
     ("anat", "xfm", {"from_": "MNI152", "to": "T1w", "desc": "warp"}),
 ]
@@ -86,21 +84,11 @@ def test_every_source_exists(root: Path) -> None:
 
 def test_sources_of_raw_images_are_uris_below_the_download(root: Path) -> None:
     assert _sidecar(root, "anat", "T1w", desc="converted")["Sources"] == ["bids:raw:a%20b/t1.nii"]
-    assert _sidecar(root, "pet", "pet", desc="mean")["Sources"] == ["bids:raw:pet.zip%21/x.nii", "bids:raw:y.nii"]
-    link = read_json(root / "dataset_description.json")["DatasetLinks"]["raw"]
-    assert link == (root.parent / "download").as_uri()
-
-
-def test_where_frames_and_mean_are_gone_the_scan_is_the_source(root: Path) -> None:
-    """The workflow deletes them once they were used."""
-    for desc in ("mean", "frames"):
-        for ending in (".nii.gz", ".json"):
-            derivative(root, PAIR, "pet", "pet", ending, desc=desc).unlink(missing_ok=True)
-    describe(root.parent / "pairs.tsv", root, Source(root.parent / "download", simulated=False))
     suvr = _sidecar(root, "pet", "pet", desc="suvr", **MODEL)["Sources"]
     assert suvr[:2] == ["bids:raw:pet.zip%21/x.nii", "bids:raw:y.nii"]
     assert all(uri.startswith("bids::") for uri in suvr[2:])
-    test_every_source_exists(root)
+    link = read_json(root / "dataset_description.json")["DatasetLinks"]["raw"]
+    assert link == (root.parent / "download").as_uri()
 
 
 def test_sidecars_say_unit_skull_seed_and_that_nobody_is_real(root: Path) -> None:

@@ -23,8 +23,10 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def _counts(path: Path, root: Path) -> bool:
     parts = path.relative_to(root).parts
-    random = parts[0] in RANDOM or path.name in (".headers.json", "pseudonyms.tsv") or "tensorboard" in parts
-    return path.is_file() and path.name.endswith(COMPARED) and not random
+    random = parts[0] in RANDOM or path.name == "pseudonyms.tsv" or "tensorboard" in parts
+    # Hidden names are caches, and what a process that was killed had begun to write.
+    hidden = any(part.startswith(".") for part in parts)
+    return path.is_file() and path.name.endswith(COMPARED) and not random and not hidden
 
 
 def _content(path: Path) -> object:

@@ -4,15 +4,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.slurm.cluster import LINK, Cluster, run, wait_for
-from tests.workflow.conftest import ROOT
+from tests.workflow.conftest import ROOT, snakemake_command
 
 # In tests jobs are asked for their state from the first second on.
 FAST = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "15")
@@ -36,15 +34,12 @@ class Run:
     """`snakemake --profile slurm` in the background, as a person starts it from the root of the clone."""
 
     def __init__(self, settings: dict, *arguments: str, log: Path) -> None:
-        folder = Path(settings["results"]).parent
-        configfile = folder / "settings.yaml"
-        configfile.write_text(yaml.safe_dump(settings))
-        logs = ("--slurm-logdir", str(folder / "slurm-logs"), "--slurm-partition-config", "tests/slurm/site.yaml")
-        command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--nolock", *FAST, *logs]
+        logs = ("--slurm-logdir", str(Path(settings["results"]).parent / "slurm-logs"))
+        site = ("--slurm-partition-config", "tests/slurm/site.yaml")
         self.log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [*command, "--configfile", str(configfile), *arguments],
+                snakemake_command(settings, "--profile", "slurm", *FAST, *logs, *site, *arguments),
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -181,12 +181,6 @@ def test_the_results_are_those_of_an_undisturbed_run(storm: Storm) -> None:
     assert differences(Path(storm.undisturbed["results"]), storm.results) == []
 
 
-def test_nothing_half_written_is_left(storm: Storm) -> None:
-    """Names beside the final ones belong to processes that were killed; they are never taken for results."""
-    for path in storm.results.rglob("*.part*"):
-        assert path.name.startswith("."), path
-
-
 def test_a_full_disk_is_said_and_nothing_is_half_written(storm: Storm, tmp_path: Path) -> None:
     """Results on a file system of 48 MB, filled up; with room again, the same command goes on."""
     image, place = tmp_path / "disk", tmp_path / "small"

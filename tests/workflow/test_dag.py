@@ -108,6 +108,13 @@ def test_methods_with_a_likelihood_are_those_with_a_density() -> None:
     assert named == {name for name, method in METHODS.items() if issubclass(method, Density)}
 
 
+def test_closed_forms_are_those_that_need_no_training() -> None:
+    """They ask for no GPU."""
+    common = re.search(r"CLOSED_FORMS = .*", (ROOT / "workflow" / "rules" / "common.smk").read_text())
+    assert common
+    assert set(re.findall(r'"(.+?)"', common[0])) == {name for name, method in METHODS.items() if not method.iterative}
+
+
 @pytest.mark.parametrize(
     "target", ["cohort", "preprocess", "tables", "figures", "report", "fold_0", "likelihood", "surprise"]
 )
