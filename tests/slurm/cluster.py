@@ -139,15 +139,14 @@ class Cluster:
 
     def kill_node(self, node: str) -> None:
         """A node that loses its power: its daemon and everything that runs there, at once."""
+        jobs = run("squeue", "-h", "-w", node, "-t", "RUNNING", "-o", "%A").split()
         self.kill(f"slurmd-{node}")
-        # A step's daemon is named after its job and step, not its node; the node is in its working folder.
+        # A step's daemon does not say on which node it is, but of which job: "slurmstepd: [17.batch]".
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if b"slurmstepd" in (process / "comm").read_bytes() and self._is_of(process, node):
+                words = (process / "cmdline").read_text()
+                if words.startswith(tuple(f"slurmstepd: [{job}." for job in jobs)):
                     _kill_tree(int(process.name))
-
-    def _is_of(self, process: Path, node: str) -> bool:
-        return str(self.folder / "spool" / node) in os.readlink(process / "cwd")
 
     def wait_until_idle(self) -> None:
         def idle() -> bool:
