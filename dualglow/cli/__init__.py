@@ -19,6 +19,7 @@ for _room in (
     "uncertainty",
     "results",
     "paper",
+    "pictures",
     "apply",
     "architecture",
     "cohort_figures",

@@ -1,4 +1,4 @@
-"""The verbs that write the paper's tables and figures: `table 1` to `table 3`, `figure 4`, `figure 5`, `figure 7`."""
+"""The verbs that write the paper's tables and figures: `table 1` to `table 3`, `figure 4`, `figure 7`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +36,7 @@ def table_1(metrics: MetricsFiles, out: TableOut = None, more: MoreFiles = None)
     """
     from dualglow.figures.table1 import image_quality
 
-    _finish(image_quality(_metrics(metrics, more)), out)
+    _finish(image_quality(read_metrics(metrics, more)), out)
 
 
 @table_app.command("2")
@@ -89,46 +89,8 @@ def figure_4(metrics: MetricsFiles, out: FigureOut, more: MoreFiles = None) -> N
     from dualglow.figures.figure4 import drawn, mae_boxplot
     from dualglow.figures.style import save_figure
 
-    table = _metrics(metrics, more)
+    table = read_metrics(metrics, more)
     save_figure(mae_boxplot(table), drawn(table), out)
-
-
-@figure_app.command("5")
-def figure_5(
-    dataset: Annotated[Path, typer.Option(help="Folder that `dualglow pack` wrote.")],
-    synthesis: Annotated[Path, typer.Option(help="Folder that holds METHOD/fold-K/*.nii.gz.")],
-    metrics: MetricsFiles,
-    method: Annotated[str, typer.Option(help="Method to show.")],
-    out: FigureOut,
-    more: MoreFiles = None,
-) -> None:
-    """T1, real and synthetic PET, difference and standard deviation in typical held-out people (figure 5).
-
-    Inputs: the packed dataset, the synthetic PETs, the method's tables of `dualglow evaluate`. Of CN, MCI and AD each
-    the pair with the median MAE is shown. Outputs: .pdf, .png, .tsv (the pairs shown). Units: SUVR.
-
-    Example: `dualglow figure 5 --dataset results/dataset --synthesis results/synthesis --method dualglow
-    --metrics results/metrics/dualglow/fold-*.tsv --out results/figures/figure5`
-    """
-    from dualglow.errors import ConfigError
-    from dualglow.evaluation.heldout import read_on_grid, synthesis_file
-    from dualglow.figures.figure5 import Person, montage, person_label, typical_pairs
-    from dualglow.figures.style import is_simulated, save_figure
-    from dualglow.preprocess.pack import Dataset
-
-    table = _metrics(metrics, more)
-    own = table[table["method"] == method]
-    if own.empty:
-        raise ConfigError(f"--metrics holds no row of {method}; it has {', '.join(sorted(set(table['method'])))}.")
-    shown, data = typical_pairs(own), Dataset.load(dataset)
-    people = []
-    for (_, row), index in zip(shown.iterrows(), data.rows(list(shown["pair_id"])), strict=True):
-        folder = synthesis / method / f"fold-{row['fold']}"
-        synthetic = read_on_grid(synthesis_file(folder, row["pair_id"]), data.grid)
-        deviation = synthesis_file(folder, row["pair_id"], "std")
-        sd = read_on_grid(deviation, data.grid) if deviation.is_file() else None
-        people.append(Person(person_label(row), data.volumes[index, 0], data.volumes[index, 1], synthetic, sd))
-    save_figure(montage(people, data.grid.matrix, method, is_simulated(shown)), shown, out)
 
 
 @figure_app.command("7")
@@ -150,7 +112,8 @@ def figure_7(
     save_figure(draw(points), points, out)
 
 
-def _metrics(first: list[Path], more: list[Path] | None) -> "pd.DataFrame":
+def read_metrics(first: list[Path], more: list[Path] | None) -> "pd.DataFrame":
+    """The tables of `dualglow evaluate` as one."""
     from dualglow.files import read_tables
 
     needed = ["method", "fold", "pair_id", "subject", "group", "mae_mask", "data_range", "split_hash", "simulated"]

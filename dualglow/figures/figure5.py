@@ -1,17 +1,14 @@
-"""Figure 5: T1, real PET, synthetic PET, their difference and the model's standard deviation, in typical people."""
+"""Figures 5, 9, 10, 11: T1, real and synthetic PET, their difference and the model's standard deviation, by person."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from dualglow.errors import InputError
-from dualglow.evaluation.ageing import STAGES
 from dualglow.figures.slices import bare, mark_sides, planes, top_of_scale, voxel_of_point
-from dualglow.figures.style import STAGE_COLOURS, method_name, paper_style, titled
+from dualglow.figures.style import method_name, paper_style
 
 
 @dataclass(frozen=True)
@@ -25,39 +22,8 @@ class Person:
     sd: np.ndarray | None
 
 
-def typical_pairs(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The pair with the median MAE (brain mask) of each group CN, MCI and AD: typical, not picked by eye.
-
-    Of an even number it is the lower middle one; ties go by pair_id. Where a group is empty, its stage stands in (SMC
-    for CN, EMCI and LMCI for MCI). The rows keep all columns of the metrics.
-
-    Raises
-    ------
-    InputError
-        If there is nobody of any of these groups.
-    """
-    table = metrics.sort_values(["mae_mask", "pair_id"])
-    parts = [_group_or_stage(table, stage) for stage in STAGE_COLOURS]
-    if not any(len(part) for part in parts):
-        raise InputError(f"no held-out pair has one of the groups {', '.join(STAGES)}, which figure 5 shows.")
-    rows = [part.iloc[[(len(part) - 1) // 2]] for part in parts if len(part)]
-    return pd.concat(rows, ignore_index=True)
-
-
-def _group_or_stage(table: pd.DataFrame, stage: str) -> pd.DataFrame:
-    group = table[table["group"] == stage]
-    return group if len(group) else table[table["group"].map(STAGES) == stage]
-
-
-def person_label(row: pd.Series) -> str:
-    """Diagnosis, age, sex and error, as the montage prints above a person."""
-    age = f"{row['age']:.0f} y" if pd.notna(row["age"]) else "age n/a"
-    sex = row["sex"] if pd.notna(row["sex"]) else "sex n/a"
-    return f"{row['group']}, {age}, {sex}, MAE {row['mae_mask']:.3f} SUVR"
-
-
-def montage(people: list[Person], affine: np.ndarray, method: str, simulated: bool) -> Figure:
-    """Figure 5 of the paper: one column per person (axial, coronal, sagittal), one row per kind of image.
+def montage(people: list[Person], affine: np.ndarray, method: str, title: str) -> Figure:
+    """Figures 5, 9, 10 and 11: one column per person (axial, coronal, sagittal), one row per kind of image.
 
     Neurological orientation: the left of the brain is on the left (L, R marked). Real and synthetic PET share one
     colour scale.
@@ -87,7 +53,7 @@ def montage(people: list[Person], affine: np.ndarray, method: str, simulated: bo
         x, y, z = affine[:3, :3] @ index + affine[:3, 3]
         where = f"axial z = {z:.0f}, coronal y = {y:.0f}, sagittal x = {x:.0f} mm (MNI152); L is left"
         figure.supxlabel(where, fontsize=8.5)
-        figure.suptitle(titled("Synthetic FDG-PET of held-out people with the median error", simulated), fontsize=10.5)
+        figure.suptitle(title, fontsize=10.5)
     return figure
 
 

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from dualglow.errors import InputError
 from dualglow.evaluation.ageing import fit_line
 from dualglow.figures.figure4 import drawn, mae_boxplot
-from dualglow.figures.figure5 import Person, montage, typical_pairs
+from dualglow.figures.figure5 import Person, montage
 from dualglow.figures.figure7 import roi_age
+from dualglow.figures.people import QUANTILES, figure_title, people_of_figure, person_label, typical_pairs
 from dualglow.figures.style import save_figure
 from dualglow.preprocess.grid import MODEL_GRID
 
@@ -73,8 +74,23 @@ def test_typical_people_have_the_median_error_of_their_group() -> None:
         errors = np.sort(own.loc[own["group"] == row["group"], "mae_mask"])
         assert row["mae_mask"] == errors[1]  # the lower middle one of four
     assert typical_pairs(own[own["group"] == "LMCI"])["group"].tolist() == ["LMCI"]
-    with pytest.raises(InputError, match="figure 5"):
+    with pytest.raises(InputError, match="which the figures show"):
         typical_pairs(own.assign(group="Patient"))
+
+
+@pytest.mark.parametrize(("number", "stage"), [(9, ["CN", "SMC"]), (10, ["EMCI", "MCI", "LMCI"]), (11, ["AD"])])
+def test_figures_9_to_11_show_low_and_high_errors(number: int, stage: list[str]) -> None:
+    own = metrics().query("method == 'mean'")
+    shown = people_of_figure(number, own)
+    errors = np.sort(own.loc[own["group"].isin(stage), "mae_mask"])
+    assert shown["quantile"].tolist() == list(QUANTILES)
+    expected = np.quantile(errors, QUANTILES, method="nearest")
+    assert shown["mae_mask"].tolist() == pytest.approx(expected)
+    assert person_label(shown.assign(age=71.0, sex="F").iloc[0]).endswith("SUVR (5 % quantile)")
+    assert "simulated cohort" in figure_title(number, own)
+    assert len(people_of_figure(11, own[own["pair_id"].isin(["p05", "p11"])])) == 2  # nobody twice
+    with pytest.raises(InputError, match=stage[0]):
+        people_of_figure(number, own.assign(group="Patient"))
 
 
 def person(sd: bool = True) -> Person:
@@ -85,7 +101,7 @@ def person(sd: bool = True) -> Person:
 
 
 def test_figure_5_puts_left_on_the_left_and_the_error_in_its_row(tmp_path: Path) -> None:
-    figure = montage([person(), person()], MODEL_GRID.matrix, "dualglow", simulated=True)
+    figure = montage([person(), person()], MODEL_GRID.matrix, "dualglow", figure_title(5, metrics()))
     images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     assert len(images) == 10
     real, difference = np.asarray(images[2]), np.asarray(images[6])
@@ -98,7 +114,7 @@ def test_figure_5_puts_left_on_the_left_and_the_error_in_its_row(tmp_path: Path)
 
 
 def test_figure_5_without_uncertainty_has_four_rows() -> None:
-    figure = montage([person(sd=False)], MODEL_GRID.matrix, "mean", simulated=False)
+    figure = montage([person(sd=False)], MODEL_GRID.matrix, "mean", "")
     assert sum(bool(axes.images) for axes in figure.axes) == 4
 
 
@@ -131,7 +147,7 @@ def test_simulated_people_are_called_so_in_every_figure() -> None:
     for figure in (
         mae_boxplot(metrics()),
         roi_age(ageing_points()),
-        montage([person()], MODEL_GRID.matrix, "dualglow", simulated=True),
+        montage([person()], MODEL_GRID.matrix, "dualglow", figure_title(5, metrics())),
     ):
         assert "simulated cohort" in texts(figure)
     assert "simulated" not in texts(mae_boxplot(metrics(simulated=False)))

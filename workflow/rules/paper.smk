@@ -1,6 +1,4 @@
-# Every table and figure of the paper, each drawn from a tidy table that stands beside it, and the report that packs them.
-METRICS = of_every_fold("<results>/metrics/{method}/fold-{fold}.tsv")
-SHOWN = config["figures"]["method"]
+# Every table of the paper, and the report that packs tables and figures.
 
 
 rule table1:
@@ -55,90 +53,12 @@ rule table3:
         "dualglow table 3 --pairs {input.pairs} --out {output.tsv} &> {log}"
 
 
-rule figure4:
-    """Error per method."""
-    input:
-        METRICS,
-    output:
-        pdf="<results>/figures/figure4.pdf",
-        png=report(
-            "<results>/figures/figure4.png",
-            category="5 Figures",
-            caption="../report/figure4.rst",
-        ),
-        tsv="<results>/figures/figure4.tsv",
-    log:
-        "<logs>/figure4.log",
-    params:
-        stem=subpath(output.pdf, strip_suffix=".pdf"),
-    shell:
-        "dualglow figure 4 --metrics {input} --out {params.stem} &> {log}"
-
-
-rule figure5:
-    """MRI, real and synthetic PET of typical held-out people."""
-    input:
-        rules.pack.output,
-        synthesis=of_every_fold(
-            "<results>/synthesis/{method}/fold-{fold}", methods=[SHOWN]
-        ),
-        metrics=of_every_fold(
-            "<results>/metrics/{method}/fold-{fold}.tsv", methods=[SHOWN]
-        ),
-    output:
-        pdf="<results>/figures/figure5.pdf",
-        png=report(
-            "<results>/figures/figure5.png",
-            category="5 Figures",
-            caption="../report/figure5.rst",
-        ),
-        tsv="<results>/figures/figure5.tsv",
-    log:
-        "<logs>/figure5.log",
-    params:
-        dataset=subpath(input[0], parent=True),
-        synthesis=f"{RESULTS}/synthesis",
-        method=SHOWN,
-        stem=subpath(output.pdf, strip_suffix=".pdf"),
-    shell:
-        "dualglow figure 5 --dataset {params.dataset} --synthesis {params.synthesis} --method {params.method} "
-        "--metrics {input.metrics} --out {params.stem} &> {log}"
-
-
-rule figure7:
-    """Regional uptake against age."""
-    input:
-        rules.age.output.means,
-    output:
-        pdf="<results>/figures/figure7.pdf",
-        png=report(
-            "<results>/figures/figure7.png",
-            category="5 Figures",
-            caption="../report/figure7.rst",
-        ),
-        tsv="<results>/figures/figure7.tsv",
-    log:
-        "<logs>/figure7.log",
-    params:
-        stem=subpath(output.pdf, strip_suffix=".pdf"),
-    shell:
-        "dualglow figure 7 --roi-age {input} --out {params.stem} &> {log}"
-
-
 rule tables:
     """Target: every table."""
     input:
         rules.table1.output,
         rules.table2.output,
         rules.table3.output,
-
-
-rule figures:
-    """Target: every figure."""
-    input:
-        rules.figure4.output,
-        rules.figure5.output,
-        rules.figure7.output,
 
 
 rule settings:

@@ -1,0 +1,83 @@
+# Every figure of the paper, each drawn from a tidy table that stands beside it.
+METRICS = of_every_fold("<results>/metrics/{method}/fold-{fold}.tsv")
+SHOWN = config["figures"]["method"]
+
+
+rule figure4:
+    """Error per method."""
+    input:
+        METRICS,
+    output:
+        pdf="<results>/figures/figure4.pdf",
+        png=report(
+            "<results>/figures/figure4.png",
+            category="5 Figures",
+            caption="../report/figure4.rst",
+        ),
+        tsv="<results>/figures/figure4.tsv",
+    log:
+        "<logs>/figure4.log",
+    params:
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure 4 --metrics {input} --out {params.stem} &> {log}"
+
+
+rule figure_people:
+    """Figures 5, 9, 10, 11: MRI, real and synthetic PET of held-out people, chosen by their error."""
+    input:
+        rules.pack.output,
+        synthesis=of_every_fold(
+            "<results>/synthesis/{method}/fold-{fold}", methods=[SHOWN]
+        ),
+        metrics=of_every_fold(
+            "<results>/metrics/{method}/fold-{fold}.tsv", methods=[SHOWN]
+        ),
+    output:
+        pdf="<results>/figures/figure{number}.pdf",
+        png=report(
+            "<results>/figures/figure{number}.png",
+            category="5 Figures",
+            caption="../report/figure_people.rst",
+        ),
+        tsv="<results>/figures/figure{number}.tsv",
+    log:
+        "<logs>/figure{number}.log",
+    wildcard_constraints:
+        number="5|9|10|11",
+    params:
+        dataset=subpath(input[0], parent=True),
+        synthesis=f"{RESULTS}/synthesis",
+        method=SHOWN,
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure {wildcards.number} --dataset {params.dataset} --synthesis {params.synthesis} "
+        "--method {params.method} --metrics {input.metrics} --out {params.stem} &> {log}"
+
+
+rule figure7:
+    """Regional uptake against age."""
+    input:
+        rules.age.output.means,
+    output:
+        pdf="<results>/figures/figure7.pdf",
+        png=report(
+            "<results>/figures/figure7.png",
+            category="5 Figures",
+            caption="../report/figure7.rst",
+        ),
+        tsv="<results>/figures/figure7.tsv",
+    log:
+        "<logs>/figure7.log",
+    params:
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure 7 --roi-age {input} --out {params.stem} &> {log}"
+
+
+rule figures:
+    """Target: every figure."""
+    input:
+        rules.figure4.output,
+        collect(rules.figure_people.output, number=[5, 9, 10, 11]),
+        rules.figure7.output,
