@@ -1,4 +1,4 @@
-"""The figures that show people's images: `figure 5`, `figure 9`, `figure 10`, `figure 11`."""
+"""The figures that show people's images: `figure 5`, `figure 9` to `figure 12`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dualglow.figures.figure5 import Person
+    from dualglow.figures.figure12 import Compared
     from dualglow.preprocess.pack import Dataset
 
 DatasetDir = Annotated[Path, typer.Option("--dataset", help="Folder that `dualglow pack` wrote.")]
@@ -81,4 +82,55 @@ def _people(shown: "pd.DataFrame", data: "Dataset", syntheses: Path) -> "list[Pe
         deviation = synthesis_file(folder, row["pair_id"], "std")
         sd = read_on_grid(deviation, data.grid) if deviation.is_file() else None
         people.append(Person(person_label(row), data.volumes[index, 0], data.volumes[index, 1], synthetic, sd))
+    return people
+
+
+@figure_app.command("12")
+def figure_12(
+    dataset: DatasetDir,
+    synthesis: SynthesisRoot,
+    metrics: MetricsFiles,
+    method: Shown,
+    out: FigureOut,
+    more: MoreFiles = None,
+) -> None:
+    """Difference maps (synthetic − real PET) of the same people, method by method (figure 12).
+
+    Inputs: the packed dataset, the synthetic PETs, the tables of `dualglow evaluate` of all methods and folds. Of CN,
+    MCI and AD each the pair with the median MAE of --method is shown, with every method of --metrics. Outputs: .pdf,
+    .png, .tsv (MAE and mean difference of every person and method). Units: SUVR.
+
+    Example: `dualglow figure 12 --dataset results/dataset --synthesis results/synthesis --method dualglow
+    --metrics results/metrics/*/fold-*.tsv --out results/figures/figure12`
+    """
+    from dualglow.figures.figure12 import difference_maps, drawn, of_all_methods
+    from dualglow.figures.people import typical_pairs
+    from dualglow.figures.style import is_simulated, method_name, save_figure, titled
+    from dualglow.preprocess.pack import Dataset
+
+    table, data = read_metrics(metrics, more), Dataset.load(dataset)
+    shown = typical_pairs(_of_method(table, method))
+    rows = of_all_methods(table, shown)
+    people = _compared(rows, data, synthesis)
+    numbers = drawn(rows, people)
+    title = titled(
+        f"Error of every method in the people with the median error of {method_name(method)}", is_simulated(rows)
+    )
+    save_figure(difference_maps(people, numbers, data.grid.matrix, title), numbers, out)
+
+
+def _compared(rows: "pd.DataFrame", data: "Dataset", synthesis: Path) -> "list[Compared]":
+    """Each person with the synthetic PETs of all methods, in the order of the rows."""
+    from dualglow.evaluation.heldout import read_on_grid, synthesis_file
+    from dualglow.figures.figure12 import Compared
+
+    people = []
+    for pair_id, own in rows.groupby("pair_id", sort=False):
+        files = {
+            row["method"]: synthesis_file(synthesis / row["method"] / f"fold-{row['fold']}", str(pair_id))
+            for _, row in own.iterrows()
+        }
+        volumes = {name: read_on_grid(path, data.grid) for name, path in files.items()}
+        index = data.rows([str(pair_id)])[0]
+        people.append(Compared(str(pair_id), data.volumes[index, 1], data.masks[index], volumes))
     return people

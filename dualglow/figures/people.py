@@ -14,13 +14,7 @@ STAGE_OF_FIGURE = {9: "CN", 10: "MCI", 11: "AD"}
 
 
 def people_of_figure(number: int, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Rows of one method's metrics that figure 5, 9, 10 or 11 shows, from left to right.
-
-    Raises
-    ------
-    InputError
-        If there is nobody of the groups that the figure shows.
-    """
+    """Rows of one method's metrics that figure 5, 9, 10 or 11 shows, from left to right; perhaps none."""
     return typical_pairs(metrics) if number == 5 else spread_pairs(metrics, STAGE_OF_FIGURE[number])
 
 
@@ -54,18 +48,12 @@ def typical_pairs(metrics: pd.DataFrame) -> pd.DataFrame:
 def spread_pairs(metrics: pd.DataFrame, stage: str) -> pd.DataFrame:
     """The pairs of a stage (SMC with CN, EMCI and LMCI with MCI) nearest to the QUANTILES of its MAE (brain mask).
 
-    Ties go by pair_id; of few people nobody is shown twice. A column `quantile` says which one each stands for.
-
-    Raises
-    ------
-    InputError
-        If there is nobody of this stage.
+    Ties go by pair_id; of few people nobody is shown twice; a cohort may lack the stage. A column `quantile` says which
+    one each stands for.
     """
     own = metrics[metrics["group"].map(STAGES) == stage].sort_values(["mae_mask", "pair_id"])
-    if own.empty:
-        groups = ", ".join(group for group, of in STAGES.items() if of == stage)
-        raise InputError(f"no held-out pair has one of the groups {groups}, which the figure for {stage} shows.")
-    places = {int(np.rint(quantile * (len(own) - 1))): quantile for quantile in reversed(QUANTILES)}
+    last = len(own) - 1
+    places = {int(np.rint(quantile * last)): quantile for quantile in reversed(QUANTILES)} if len(own) else {}
     chosen = own.iloc[sorted(places)].reset_index(drop=True)
     return chosen.assign(quantile=[places[place] for place in sorted(places)])
 

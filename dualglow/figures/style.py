@@ -81,6 +81,15 @@ def titled(text: str, simulated: bool) -> str:
     return f"{text} ({SIMULATED})" if simulated else text
 
 
+def nothing_to_draw(title: str, reason: str) -> Figure:
+    """A figure that says why it is empty: a cohort may lack what the figure shows, and the others are still drawn."""
+    with paper_style():
+        figure = Figure(figsize=(6.4, 1.6), layout="constrained")
+        figure.suptitle(title, fontsize=10.5)
+        figure.text(0.5, 0.4, reason, ha="center", va="center", wrap=True)
+    return figure
+
+
 def save_figure(figure: Figure, drawn: pd.DataFrame, stem: Path) -> list[Path]:
     """Write `<stem>.pdf`, `<stem>.png` (at most 1600 pixels a side, 300 dpi) and `<stem>.tsv`, the numbers drawn."""
     stem = stem.with_name(stem.name.removesuffix(".pdf").removesuffix(".png"))

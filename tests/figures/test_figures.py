@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 
 from dualglow.errors import InputError
 from dualglow.evaluation.ageing import fit_line
+from dualglow.figures import figure12 as fig12
 from dualglow.figures.figure4 import drawn, mae_boxplot
 from dualglow.figures.figure5 import Person, montage
 from dualglow.figures.figure7 import roi_age
+from dualglow.figures.figure12 import Compared, of_all_methods
 from dualglow.figures.people import QUANTILES, figure_title, people_of_figure, person_label, typical_pairs
 from dualglow.figures.style import save_figure
 from dualglow.preprocess.grid import MODEL_GRID
@@ -89,8 +91,7 @@ def test_figures_9_to_11_show_low_and_high_errors(number: int, stage: list[str])
     assert person_label(shown.assign(age=71.0, sex="F").iloc[0]).endswith("SUVR (5 % quantile)")
     assert "simulated cohort" in figure_title(number, own)
     assert len(people_of_figure(11, own[own["pair_id"].isin(["p05", "p11"])])) == 2  # nobody twice
-    with pytest.raises(InputError, match=stage[0]):
-        people_of_figure(number, own.assign(group="Patient"))
+    assert people_of_figure(number, own.assign(group="Patient")).empty
 
 
 def person(sd: bool = True) -> Person:
@@ -116,6 +117,41 @@ def test_figure_5_puts_left_on_the_left_and_the_error_in_its_row(tmp_path: Path)
 def test_figure_5_without_uncertainty_has_four_rows() -> None:
     figure = montage([person(sd=False)], MODEL_GRID.matrix, "mean", "")
     assert sum(bool(axes.images) for axes in figure.axes) == 4
+
+
+def compared(name: str) -> Compared:
+    """Methods that are 0.2 too high on the left, and 0.1 too low everywhere."""
+    one = person()
+    left = np.where(one.real == 1, 0.2, 0.0)
+    mask = np.zeros(MODEL_GRID.shape, dtype=bool)
+    mask[4:60] = True
+    return Compared(name, one.real, mask, {"dualglow": one.real + left, "mean": one.real - 0.1})
+
+
+def test_figure_12_draws_synthetic_minus_real_on_one_scale(tmp_path: Path) -> None:
+    table = metrics().assign(age=70.0, sex="F")
+    shown = table[(table["method"] == "mean") & table["pair_id"].isin(["p03", "p05"])]
+    rows = of_all_methods(table.sample(frac=1, random_state=1), shown)
+    assert rows["pair_id"].tolist() == ["p03", "p03", "p05", "p05"]
+    assert rows["method"].tolist() == ["dualglow", "mean"] * 2
+    people = [compared("p03"), compared("p05")]
+    numbers = fig12.drawn(rows, people)
+    assert numbers["difference_mask"].tolist() == pytest.approx([0.2 * 28 / 56, -0.1] * 2)
+    figure = fig12.difference_maps(people, numbers, MODEL_GRID.matrix, "title")
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(images) == 2 + 2 * 2
+    too_high, too_low = images[2], images[4]
+    assert too_high.get_clim() == too_low.get_clim()
+    assert sum(too_low.get_clim()) == 0  # white is no difference
+    cut = np.ma.asarray(too_high.get_array())
+    assert (cut[48, 5], cut[48, 58]) == (pytest.approx(0.2), 0.0)  # axial plane, left and right
+    assert cut.mask[48, 2]  # outside the mask nothing is drawn
+    assert np.ma.asarray(too_low.get_array()).compressed() == pytest.approx(-0.1)
+    for _, row in numbers.iterrows():
+        assert f"MAE {row['mae_mask']:.3f}, mean {row['difference_mask']:+.3f}" in texts(figure)
+    with pytest.raises(InputError, match="p05 of mean"):
+        of_all_methods(table[(table["method"] != "mean") | (table["pair_id"] != "p05")], shown)
+    assert_files(save_figure(figure, numbers, tmp_path / "figure12"), numbers)
 
 
 def ageing_points() -> pd.DataFrame:

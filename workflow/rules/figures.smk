@@ -75,9 +75,36 @@ rule figure7:
         "dualglow figure 7 --roi-age {input} --out {params.stem} &> {log}"
 
 
+rule figure12:
+    """Difference maps of the same people, method by method."""
+    input:
+        rules.pack.output,
+        synthesis=of_every_fold("<results>/synthesis/{method}/fold-{fold}"),
+        metrics=METRICS,
+    output:
+        pdf="<results>/figures/figure12.pdf",
+        png=report(
+            "<results>/figures/figure12.png",
+            category="5 Figures",
+            caption="../report/figure12.rst",
+        ),
+        tsv="<results>/figures/figure12.tsv",
+    log:
+        "<logs>/figure12.log",
+    params:
+        dataset=subpath(input[0], parent=True),
+        synthesis=f"{RESULTS}/synthesis",
+        method=SHOWN,
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure 12 --dataset {params.dataset} --synthesis {params.synthesis} --method {params.method} "
+        "--metrics {input.metrics} --out {params.stem} &> {log}"
+
+
 rule figures:
     """Target: every figure."""
     input:
         rules.figure4.output,
         collect(rules.figure_people.output, number=[5, 9, 10, 11]),
         rules.figure7.output,
+        rules.figure12.output,
