@@ -21,15 +21,17 @@ def evaluate(
     fold: Annotated[int, typer.Option(help="Fold, from 0.")],
     method: Annotated[str, typer.Option(help="Name of the method, for the table.")],
     out: Annotated[Path, typer.Option(help="The .tsv to write.")],
-    data_range: Annotated[float, typer.Option(min=0.01, help="SUVR: the peak that PSNR and SSIM refer to.")] = 2.5,
+    data_range: Annotated[float, typer.Option(min=0.01, help="SUVR: the peak of PSNR and (MS-)SSIM.")] = 2.5,
 ) -> None:
     """Measure a fold's synthetic PET against the real one.
 
     Inputs: the packed dataset, folds.tsv, one synthetic PET per held-out pair of the fold (no more, no fewer).
 
-    Outputs: one row per pair with MAE, CorCoef, PSNR and SSIM (3D), in the brain mask and over the whole box.
+    Outputs: one row per pair with MAE, CorCoef, PSNR, SSIM, MS-SSIM (3D) and NMI, in the brain mask and over the whole
+    box, and in the mask NMSE and bias (synthetic − real). docs/evaluation.md says how each is computed.
 
-    Units: MAE in SUVR, PSNR in dB; PSNR and SSIM refer to the fixed --data-range in SUVR, which the table states.
+    Units: MAE and bias in SUVR, PSNR in dB; PSNR, SSIM and MS-SSIM refer to the fixed --data-range in SUVR, which the
+    table states.
 
     Example: `dualglow evaluate --dataset results/dataset --synthesis results/synthesis/dualglow/fold-0
     --folds results/cohort/folds.tsv --fold 0 --method dualglow --out results/metrics/dualglow/fold-0.tsv`

@@ -12,7 +12,8 @@ from dualglow.cohort.splits import split_hash
 from dualglow.errors import ConfigError, InputError
 
 CONTRACT = ["method", "fold", "pair_id", "subject", "group", "sex", "age"]
-CONTRACT += ["mae_mask", "cor_mask", "psnr_mask", "ssim_mask", "mae_box", "cor_box", "psnr_box", "ssim_box"]
+CONTRACT += ["mae_mask", "cor_mask", "psnr_mask", "ssim_mask", "msssim_mask", "nmi_mask", "nmse_mask", "bias_mask"]
+CONTRACT += ["mae_box", "cor_box", "psnr_box", "ssim_box", "msssim_box", "nmi_box"]
 CONTRACT += ["data_range", "split_hash", "simulated"]
 
 

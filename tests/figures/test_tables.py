@@ -10,7 +10,8 @@ from dualglow.figures.table2 import diagnosis
 from dualglow.figures.table3 import demographics
 from dualglow.figures.tables import mean_sd, print_table, save_table, to_latex
 
-COLUMNS = [f"{metric}_{place}" for place in ("mask", "box") for metric in ("mae", "cor", "psnr", "ssim")]
+COLUMNS = [*(f"{metric}_{place}" for place in ("mask", "box") for metric in ("mae", "cor", "psnr", "ssim"))]
+COLUMNS += ["nmse_mask", "msssim_mask", "bias_mask"]
 
 
 def metrics(methods: tuple[str, ...] = ("mean", "dualglow"), simulated: bool = False) -> pd.DataFrame:
@@ -32,6 +33,8 @@ def test_table_1_is_mean_and_sd_over_pairs() -> None:
     assert first["mae_mask_mean"] == pytest.approx(1.5)
     assert first["mae_mask_sd"] == pytest.approx(np.std([0, 1, 2, 3], ddof=1))
     assert table.cells.loc[0, "PSNR (dB), brain"] == "1.50 ± 1.29"
+    assert {"bias_mask_mean", "mae_box_mean"} <= set(table.numbers)
+    assert table.cells.shape[1] <= 11  # as many as a page is wide
     assert first["split_hash"] == "hash0,hash1"
     assert "2.5 SUVR" in table.caption
 
