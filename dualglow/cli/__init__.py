@@ -18,6 +18,7 @@ for _room in (
     "model",
     "uncertainty",
     "results",
+    "statistics",
     "paper",
     "pictures",
     "apply",

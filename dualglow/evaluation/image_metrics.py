@@ -22,7 +22,7 @@ range flatters both metrics, so it stands beside them in every table.
 
 METRICS = ("mae", "cor", "psnr", "ssim", "msssim", "nmi")
 MASK_ONLY = ("nmse", "bias")
-"""Not given for the box: the background adds nothing to either sum, so NMSE would be the same, the bias a share of it."""
+"""Not given for the box: the background adds nothing to a sum, so NMSE would be the same and the bias a share of it."""
 
 REGIONS = ("mask", "box")
 COLUMNS = [f"{metric}_{region}" for region in REGIONS for metric in METRICS]
@@ -49,8 +49,8 @@ def image_metrics(real: Volume, synthetic: Volume, mask: Volume, data_range: flo
 
     Returns
     -------
-    MAE in SUVR; CorCoef (Pearson) in -1..1, nan for a constant image; PSNR in dB; SSIM and MS-SSIM up to 1; NMI in 1..2;
-    in the mask also NMSE (0 is perfect, 1 an empty image) and the bias, synthetic - real, in SUVR.
+    MAE in SUVR; CorCoef (Pearson) in -1..1, nan for a constant image; PSNR in dB; SSIM and MS-SSIM up to 1; NMI in
+    1..2; in the mask also NMSE (0 is perfect, 1 an empty image) and the bias, synthetic - real, in SUVR.
     """
     real, synthetic = np.asarray(real, np.float64), np.asarray(synthetic, np.float64)
     similarity = ssim_map(real, synthetic, data_range)

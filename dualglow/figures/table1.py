@@ -58,8 +58,8 @@ def _caption(metrics: pd.DataFrame) -> str:
     people = metrics["subject"].nunique()
     return (
         f"Synthetic against real FDG-PET: mean ± sd over held-out T1–PET pairs ({people} people), in the brain mask "
-        f"and over the whole box; the box counts the empty background too. PSNR, SSIM and MS-SSIM (3D, Gaussian window; "
-        f"three scales on the model grid) for a data range of {metrics['data_range'].iloc[0]:g} SUVR."
+        f"and over the whole box; the box counts the empty background too. PSNR, SSIM and MS-SSIM (3D, Gaussian "
+        f"window; three scales on the model grid) for a data range of {metrics['data_range'].iloc[0]:g} SUVR."
     )
 
 

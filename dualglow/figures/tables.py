@@ -8,7 +8,17 @@ import pandas as pd
 from dualglow.figures.style import SIMULATED
 from dualglow.files import write_table, written
 
-_ESCAPES = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "–": "--", "²": "$^2$"}
+_ESCAPES = {
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "±": r"$\pm$",
+    "–": "--",
+    "²": "$^2$",
+    "<": "$<$",
+    "|": "$|$",
+}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ ROOMS = {
     "preprocess": "dataset, pages",
     "evaluate": "classification, age",
     "uncertainty": "likelihood",
+    "statistics": "statistics",
     "paper": "tables, figures, report",
 }
 COLOURS = {

@@ -108,3 +108,4 @@ rule figures:
         collect(rules.figure_people.output, number=[5, 9, 10, 11]),
         rules.figure7.output,
         rules.figure12.output,
+        [path for path in rules.statistics.input if "/figures/" in path],

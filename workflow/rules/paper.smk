@@ -59,6 +59,7 @@ rule tables:
         rules.table1.output,
         rules.table2.output,
         rules.table3.output,
+        [path for path in rules.statistics.input if "/tables/" in path],
 
 
 rule settings:
