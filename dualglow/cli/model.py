@@ -19,6 +19,7 @@ FOLD = Option(help="Which fold, from 0.")
 DEVICE = Option(help="auto (a GPU if there is one), cpu or cuda.")
 THREADS = Option(help="CPU threads; PyTorch's choice if not given.", min=1, show_default=False)
 NETWORK = "Network (dualglow and dualglow-conditional; other methods ignore these)"
+RIVALS = "Rivals (each method has defaults of its own, see config/config.yaml)"
 
 
 def training(text: str) -> Any:  # noqa: ANN401
@@ -31,13 +32,20 @@ def network(text: str) -> Any:  # noqa: ANN401
     return Option(help=text, rich_help_panel=NETWORK)
 
 
+def rivals(text: str) -> Any:  # noqa: ANN401
+    """An option of one or more rivals; None leaves it to the method."""
+    return Option(help=text, rich_help_panel=RIVALS, show_default=False)
+
+
 @app.command()
 def train(
     dataset: Annotated[Path, DATASET],
     folds: Annotated[Path, FOLDS],
     fold: Annotated[int, FOLD],
     out: Annotated[Path, Option(help="The model's folder.")],
-    method: Annotated[str, Option(help="dualglow, dualglow-conditional, mean or linear.")] = "dualglow",
+    method: Annotated[
+        str, Option(help="dualglow, dualglow-conditional, cgan, ucgan, cvae, pix2pix, iglow, mean or linear.")
+    ] = "dualglow",
     window_percentile: Annotated[
         float, Option(help="Of PET in the training brains; this SUVR becomes 1, higher ones are cut off.")
     ] = 99.9,
@@ -56,21 +64,26 @@ def train(
     ] = 10.0,
     epochs: Annotated[int, training("Passes over the training pairs (paper: 90).")] = 90,
     batch_size: Annotated[int, training("Pairs per step.")] = 1,
-    learning_rate: Annotated[float, training("Of AdaMax (paper: 0.001).")] = 0.001,
+    learning_rate: Annotated[float, training("Of the optimiser (paper: 0.001).")] = 0.001,
+    optimiser: Annotated[str, training("adamax (paper) or adam.")] = "adamax",
+    beta1: Annotated[float, training("The optimiser's decay of the mean gradient.")] = 0.9,
     warmup_epochs: Annotated[int, training("The learning rate rises linearly over so many epochs.")] = 0,
     clip_gradient: Annotated[float, training("Largest norm of the gradient over all parameters.")] = 100.0,
     precision: Annotated[
         str, training("fp32, tf32 (GPU: faster products, coarser) or bf16 (the coupling networks; latents stay fp32).")
     ] = "fp32",
     beta2: Annotated[
-        float, training("AdaMax's decay of the largest gradient; 0: 1 - 1/steps per epoch (released code).")
+        float,
+        training("Its decay of the largest (adam: mean squared) gradient; 0: 1 - 1/steps per epoch (released code)."),
     ] = 0.999,
     ema_decay: Annotated[
         float, training("Validate and keep a moving average of the weights, such as 0.999; 0 is off.")
     ] = 0.0,
     compile: Annotated[bool, training("Compile the networks: minutes at the start, faster steps.")] = False,
     levels: Annotated[int, network("Levels of each network (paper: 4).")] = 4,
-    steps: Annotated[str, network("Flow steps per level (paper: 16), or one number per level: 1,4,8,4.")] = "16",
+    steps: Annotated[
+        str | None, network("Flow steps per level (paper: 16; iglow: 10), or one number per level: 1,4,8,4.")
+    ] = None,
     hidden: Annotated[int, network("Channels within a coupling (paper: 512).")] = 512,
     mixing: Annotated[str, network("Invertible 1×1×1 convolution: lu or full matrix.")] = "lu",
     coupling: Annotated[str, network("exp (eq. 13) or sigmoid (released code).")] = "exp",
@@ -94,6 +107,20 @@ def train(
     memory: Annotated[
         str, network("What the gradient keeps: plain (all), checkpoint (steps' inputs), invert (least; not with bf16).")
     ] = "checkpoint",
+    width: Annotated[
+        int | None, rivals("cgan, ucgan, cvae, pix2pix: channels of the networks at full resolution.")
+    ] = None,
+    adversarial_weight: Annotated[float | None, rivals("cgan, ucgan: of fooling the discriminator.")] = None,
+    gradient_weight: Annotated[float | None, rivals("cgan, ucgan: of the gradient difference.")] = None,
+    l1_weight: Annotated[float | None, rivals("pix2pix: of the absolute error.")] = None,
+    dropout: Annotated[float | None, rivals("pix2pix: share of hidden features lost at random.")] = None,
+    code: Annotated[int | None, rivals("cvae: channels of the code.")] = None,
+    kl_weight: Annotated[float | None, rivals("cvae: of the divergence from the prior.")] = None,
+    iterations: Annotated[int | None, rivals("iglow: steps of the climb to the likeliest PET.")] = None,
+    ascent_rate: Annotated[float | None, rivals("iglow: learning rate of the climb.")] = None,
+    from_mean: Annotated[
+        bool | None, rivals("cgan, ucgan, cvae, pix2pix: draw the difference from the mean training PET.")
+    ] = None,
 ) -> None:
     """Train one method on one fold. The defaults are the paper's settings.
 
@@ -117,7 +144,7 @@ def train(
     """
     options = {
         "levels": levels,
-        "steps": steps_of(steps),
+        "steps": None if steps is None else steps_of(steps),
         "hidden": hidden,
         "mixing": mixing,
         "coupling": coupling,
@@ -135,6 +162,16 @@ def train(
         "covariate_weight": covariate_weight,
         "spatial_prior": spatial_prior,
         "memory": memory,
+        "width": width,
+        "adversarial_weight": adversarial_weight,
+        "gradient_weight": gradient_weight,
+        "l1_weight": l1_weight,
+        "dropout": dropout,
+        "code": code,
+        "kl_weight": kl_weight,
+        "iterations": iterations,
+        "ascent_rate": ascent_rate,
+        "from_mean": from_mean,
     }
     import os
 
@@ -146,7 +183,18 @@ def train(
         from dualglow.training.optimisation import Optimisation
 
         how = Optimisation(
-            epochs, batch_size, learning_rate, warmup_epochs, clip_gradient, seed, precision, ema_decay, compile, beta2
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            warmup_epochs=warmup_epochs,
+            clip_gradient=clip_gradient,
+            seed=seed,
+            precision=precision,
+            ema_decay=ema_decay,
+            compile=compile,
+            beta2=beta2,
+            optimiser=optimiser,
+            beta1=beta1,
         )
         chosen = _options_of(method, options)
         request = Request(dataset, folds, fold, method, out, chosen, how, window_percentile, save_minutes)
@@ -193,7 +241,7 @@ def names_of(text: str) -> list[str]:
 
 
 def _options_of(method: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Those of the network options that `method` takes."""
+    """Those of the options that `method` takes and a person gave."""
     import inspect
 
     from dualglow.errors import ConfigError
@@ -201,7 +249,8 @@ def _options_of(method: str, given: dict[str, Any]) -> dict[str, Any]:
 
     if method not in METHODS:
         raise ConfigError(f"--method {method}: unknown. Choose one of {', '.join(METHODS)}.")
-    return {name: value for name, value in given.items() if name in inspect.signature(METHODS[method]).parameters}
+    known = inspect.signature(METHODS[method]).parameters
+    return {name: value for name, value in given.items() if name in known and value is not None}
 
 
 def device_of(name: str, threads: int | None) -> "torch.device":

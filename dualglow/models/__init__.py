@@ -4,13 +4,22 @@ import inspect
 from typing import Any
 
 from dualglow.errors import ConfigError
+from dualglow.models.cgan import ConditionalGan, UNetGan
+from dualglow.models.cvae import VariationalUNet
 from dualglow.models.dualglow import ConditionalDualGlow, DualGlow
+from dualglow.models.iglow import IterativeGlow
 from dualglow.models.interface import COVARIATES, Batch, Density, Synthesiser
 from dualglow.models.naive import LinearSynthesiser, MeanSynthesiser
+from dualglow.models.pix2pix import Pix2Pix
 
 METHODS: dict[str, type[Synthesiser]] = {
     "dualglow": DualGlow,
     "dualglow-conditional": ConditionalDualGlow,
+    "cgan": ConditionalGan,
+    "ucgan": UNetGan,
+    "cvae": VariationalUNet,
+    "pix2pix": Pix2Pix,
+    "iglow": IterativeGlow,
     "mean": MeanSynthesiser,
     "linear": LinearSynthesiser,
 }

@@ -7,10 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dualglow.errors import ConfigError, InputError
+from dualglow.errors import ConfigError
 from dualglow.flow.glow import Glow, StepOptions
 from dualglow.flow.squeeze import Squeeze
 from dualglow.models.covariates import Reader, check_names, columns, gradient_reversal
+from dualglow.models.first_pairs import first_pairs
 from dualglow.models.interface import Batch, Density, Synthesiser
 from dualglow.models.likelihood import (
     Gaussian,
@@ -23,9 +24,6 @@ from dualglow.models.likelihood import (
 )
 from dualglow.models.prior import PetPrior, RelationOptions
 from dualglow.models.voxel_prior import LatentMoments
-
-FIRST_PAIRS = 4
-"""ActNorm is set from at least so many training pairs, if there are as many."""
 
 CONDITIONINGS = ("replace", "add")
 
@@ -104,12 +102,7 @@ class DualGlow(Synthesiser, Density):
     @torch.no_grad()
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Set every ActNorm from the first pairs; with `spatial_prior`, then fit the priors to all of them."""
-        remaining = iter(batches)
-        first: list[Batch] = []
-        while sum(len(batch.mri) for batch in first) < FIRST_PAIRS and (batch := next(remaining, None)) is not None:
-            first.append(batch)
-        if not first:
-            raise InputError("the training part of this fold has no pairs: check the column `part` of folds.tsv.")
+        first, remaining = first_pairs(batches)
         self.mri_flow.initialise(self._input(torch.cat([batch.mri for batch in first])))
         self.pet_flow.initialise(self._input(torch.cat([batch.pet for batch in first])))
         if self.spatial_prior:

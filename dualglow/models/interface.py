@@ -35,6 +35,9 @@ class Synthesiser(nn.Module, ABC):
     iterative: ClassVar[bool] = True
     """False if `initialise` is the whole fit, so that there is nothing for an optimiser to do."""
 
+    stochastic: ClassVar[bool] = True
+    """False if every sample is the prediction."""
+
     @abstractmethod
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Set what is set from data before training, in one pass over the training batches."""

@@ -1,6 +1,6 @@
 """A batch that several processes share: what each must know of the whole to compute its part of the loss."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -32,9 +32,18 @@ def sharing(share: Share | None) -> Iterator[None]:
 
 def uniform_noise(image: Tensor) -> Tensor:
     """Noise in [0, 1) of the shape of `image`: of a share, it is drawn for the whole batch and cut."""
+    return _noise(torch.rand, image)
+
+
+def normal_noise(image: Tensor) -> Tensor:
+    """The same with standard normal noise."""
+    return _noise(torch.randn, image)
+
+
+def _noise(draw: Callable[..., Tensor], image: Tensor) -> Tensor:
     share = _SHARE.get()
     count = len(image) if share is None else len(share.covariates)
-    noise = torch.rand((count, *image.shape[1:]), device=image.device, dtype=image.dtype)
+    noise = draw((count, *image.shape[1:]), device=image.device, dtype=image.dtype)
     return noise if share is None else noise[share.start : share.start + len(image)]
 
 

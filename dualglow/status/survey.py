@@ -93,7 +93,7 @@ def _cohort(results: Path, run: Run) -> Cohort:
     unusable = read_table(left, COLUMNS).fillna("") if left.is_file() else pd.DataFrame(columns=COLUMNS)
     return Cohort(
         tuple(read_table(pairs, ["pair_id"])["pair_id"]) if pairs.is_file() else (),
-        tuple(run.config["models"]),
+        tuple(run.config["methods"]),
         tuple(str(number) for number in sorted(numbers)),
         read_exclude(exclude) if exclude.is_file() else {},
         dict(zip(unusable["pair_id"], unusable["reason"], strict=True)),

@@ -42,7 +42,7 @@ class Training:
         if self.average and progress.average:
             self.average.load_state_dict(progress.average)
         self.loss = processes.loss_of(model)
-        self.optimizer = torch.optim.Adamax(model.parameters(), lr=how.learning_rate)
+        self.optimizer = how.optimizer(model.parameters())
         if progress.optimizer:
             self.optimizer.load_state_dict(progress.optimizer)
         self.means = defaultdict(_Mean, {name: _Mean(*sums) for name, sums in progress.means.items()})

@@ -89,9 +89,12 @@ def volumes(model: Synthesiser, batch: Batch, window: float, sampling: Sampling,
 
     `synthetic` is the prediction (temperature 0), `std` the voxelwise standard deviation of the samples, `q05` and so
     on their voxelwise quantiles. PET is cut to [0, window], the range of the training. Samples are only all in memory
-    where quantiles are asked for: 1.6 MB each on the model grid.
+    where quantiles are asked for: 1.6 MB each on the model grid. A method that is not stochastic has an `std` of 0.
     """
     prediction = _suvr(_predicted(model, batch), window)
+    if not model.stochastic:
+        names = ["synthetic", *(quantile_name(quantile) for quantile in sorted(sampling.quantiles))]
+        return {"std": np.zeros_like(prediction), **dict.fromkeys(names, prediction)}
     drawn = samples(model, batch, window, sampling, seed)
     if not sampling.quantiles:
         return {"synthetic": prediction, "std": moments(drawn)[1]}

@@ -25,6 +25,7 @@ SETTINGS = {
     "split": {"folds": 2, "validation": 0.3},
     "preprocess": {"preset": "fast"},
     "training": {"epochs": EPOCHS, "threads": 1},
+    "methods": ["dualglow", "mean", "linear"],
     "models": {"dualglow": {"levels": 1, "steps": 1, "hidden": 8, "memory": "plain"}},
     "synthesis": {"samples": 2},
 }

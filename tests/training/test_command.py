@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from dualglow.cli import app, main
-from dualglow.cli.model import names_of, steps_of, train
+from dualglow.cli.model import names_of, train
 from dualglow.models import METHODS
 from dualglow.training.fold import Request
 from dualglow.training.optimisation import Optimisation
+
+RIVALS = ("cgan", "ucgan", "cvae", "pix2pix", "iglow")
 
 SMALL = ["--levels", "2", "--steps", "1", "--hidden", "4", "--epochs", "2", "--threads", "1", "--device", "cpu"]
 
@@ -63,7 +65,7 @@ def test_mistakes_are_one_line(
 def test_help_shows_the_papers_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     app(["train", "--help"], standalone_mode=False)
     shown = capsys.readouterr().out
-    for default in ("90", "0.001", "512", "16", "99.9"):
+    for default in ("90", "0.001", "512", "99.9"):
         assert f"default: {default}]" in shown
     assert "─ Training ─" in shown
     assert "─ Network (dualglow" in shown
@@ -72,18 +74,20 @@ def test_help_shows_the_papers_defaults(capsys: pytest.CaptureFixture[str]) -> N
 def test_options_have_the_defaults_of_what_they_set() -> None:
     """Every option of DualGlow and of Optimisation is an option of `train`, with the same default."""
     given = {name: option.default for name, option in inspect.signature(train).parameters.items()}
-    given["steps"], given["covariates"] = steps_of(given["steps"]), tuple(names_of(given["covariates"]))
-    network = _defaults(METHODS["dualglow"], without={"shape", "channels"})  # every dataset has one channel each
-    assert network == _defaults(METHODS["dualglow-conditional"], without={"shape", "channels"})
+    given["covariates"] = tuple(names_of(given["covariates"]))
+    without = {"shape", "channels", "steps"}  # every dataset has one channel each; iglow has other steps
+    network = _defaults(METHODS["dualglow"], without)
+    assert network == _defaults(METHODS["dualglow-conditional"], without)
     optimisation = _defaults(Optimisation, without=set())
     assert {name: given[name] for name in network} == network
     assert {name: given[name] for name in optimisation} == optimisation
     window = Request.__dataclass_fields__["window_percentile"].default
     rest = {"window_percentile": window, "method": "dualglow", "device": "auto", "threads": None}
     rest |= {"gpus": 1, "save_minutes": Request.__dataclass_fields__["save_minutes"].default}
-    assert {name: value for name, value in given.items() if name not in network | optimisation} == rest | dict.fromkeys(
-        ("dataset", "folds", "fold", "out"), inspect.Parameter.empty
-    )
+    rest |= dict.fromkeys(("dataset", "folds", "fold", "out"), inspect.Parameter.empty)
+    own = set().union(*(inspect.signature(METHODS[name]).parameters for name in RIVALS)) - {"shape", *network}
+    rest |= dict.fromkeys({"steps", *own})  # None: the method's own default
+    assert {name: value for name, value in given.items() if name not in network | optimisation} == rest
 
 
 def _defaults(of: Callable[..., object], without: set[str]) -> dict[str, object]:

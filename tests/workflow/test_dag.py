@@ -25,15 +25,32 @@ def test_the_papers_configuration_plans_806_pairs(settings: dict, snakemake: Sna
     planned = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "all"))
     assert planned["convert_t1"] == planned["coregister"] == planned["qc"] == 806
     assert planned["qc_group"] == planned["qc_report"] == 1
-    assert planned["train"] == planned["evaluate"] == 3 * 10
+    assert planned["train"] == planned["evaluate"] == 9 * 10
     assert planned["table1"] == planned["figure4"] == planned["packed_report"] == 1
 
 
 def test_a_fold_needs_only_its_own_models(settings: dict, snakemake: Snakemake) -> None:
     write_cohort(settings, 20)
     planned = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "fold_3"))
-    assert planned["train"] == planned["synthesise"] == planned["evaluate"] == 3
+    assert planned["train"] == planned["synthesise"] == planned["evaluate"] == 9
     assert "table1" not in planned
+
+
+def test_a_method_is_trained_as_its_own_block_says(settings: dict, snakemake: Snakemake) -> None:
+    """And the others as all are."""
+    write_cohort(settings, 20)
+    settings |= {"methods": ["dualglow", "pix2pix"], "training": {"epochs": 7}}
+    settings["models"] = {"pix2pix": {"training": {"epochs": 9}}}
+    planned = snakemake(settings, "--dry-run", "--printshellcmds", "--", "fold_3").stdout
+    commands = {
+        re.search("--method (.+?) ", line)[1]: line for line in planned.splitlines() if "dualglow train" in line
+    }  # type: ignore[index]
+    assert "--epochs 7 " in commands["dualglow"]
+    assert "--optimiser adamax" in commands["dualglow"]
+    assert "--epochs 9 " in commands["pix2pix"]
+    assert "--beta1 0.5 " in commands["pix2pix"]
+    assert "--l1-weight 100.0 " in commands["pix2pix"]
+    assert set(commands) == {"dualglow", "pix2pix"}
 
 
 def test_processed_t1s_are_adopted_instead_of_segmented(settings: dict, snakemake: Snakemake) -> None:
@@ -63,7 +80,7 @@ def test_processed_t1s_are_inputs(settings: dict, snakemake: Snakemake, tmp_path
 def test_synthetic_pets_in_t1_space_are_made_on_demand(settings: dict, snakemake: Snakemake) -> None:
     write_cohort(settings, 10)
     planned = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "native"))
-    assert planned["synthesise"] == 3 * 10  # which pairs they hold is known then
+    assert planned["synthesise"] == 9 * 10  # which pairs they hold is known then
     name = "native/linear/fold-0/sub-900S0000_ses-20100101_space-T1w_desc-std_pet.nii.gz"
     printed = snakemake(settings, "--dry-run", "--printshellcmds", "--", f"{settings['results']}/{name}").stdout
     assert re.search(r"dualglow native \S+/linear/fold-0/sub-900S0000_ses-20100101_desc-std_pet.nii.gz --like", printed)
@@ -96,7 +113,7 @@ def test_uncertainty_is_measured_on_demand(settings: dict, snakemake: Snakemake)
     assert planned["measure_likelihood"] == 2 * 10  # dualglow and dualglow-conditional; mean and linear have no density
     assert planned["figure_likelihood"] == 1
     result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "surprise", "fold_0")
-    assert jobs(result)["map_surprise"] == 4 * 10
+    assert jobs(result)["map_surprise"] == 9 * 10
     assert "--floor 0.02 --samples 32 --temperature 1.0 --atlas aal --seed 1" in result.stdout
     assert "--quantiles 0.05,0.95 --samples 19 --temperature 0.7 --seed 1" in result.stdout
 
@@ -127,7 +144,7 @@ def test_the_folds_are_those_of_the_table(settings: dict, snakemake: Snakemake) 
     """Fewer people gave fewer folds, or a person edited folds.tsv."""
     write_cohort(settings, 6, n_folds=4)
     planned = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "all"))
-    assert planned["train"] == planned["evaluate"] == 3 * 4
+    assert planned["train"] == planned["evaluate"] == 9 * 4
 
 
 def test_images_in_zips_and_among_slices_are_inputs_as_what_lies_on_disk(settings: dict, snakemake: Snakemake) -> None:
@@ -239,12 +256,22 @@ def test_pseudonyms_are_for_those_who_want_them(pseudonyms: bool, settings: dict
     ("change", "named"),
     [
         ({"training": {"epoch": 5}}, "epoch"),
+        ({"methods": ["dualglow", "dualglo"]}, "dualglo"),
+        ({"models": {"cgan": {"training": {"threads": 4}}}}, "threads"),
         ({"training": {"epochs": "five"}}, "five"),
         ({"models": {"dualglow": {"levels": 2.5}}}, "levels"),
         ({"trainning": {}}, "trainning"),
         ({"report": {"pseudonym": True}}, "pseudonym"),
     ],
-    ids=["typo", "wrong type", "not an integer", "unknown block", "another typo"],
+    ids=[
+        "typo",
+        "unknown method",
+        "a method's own threads",
+        "wrong type",
+        "not an integer",
+        "unknown block",
+        "another typo",
+    ],
 )
 def test_a_bad_configuration_is_named(change: dict, named: str, settings: dict, snakemake: Snakemake) -> None:
     result = snakemake(settings | change, "--dry-run", "--", "all")

@@ -23,7 +23,10 @@ SMALL = {
     "split": {"folds": 2, "validation": 0.3},
     "preprocess": {"preset": "fast"},
     "training": {"epochs": 2, "threads": 1},
+    "methods": ["dualglow", "dualglow-conditional", "ucgan", "iglow", "mean", "linear"],
     "models": {
+        "ucgan": {"width": 2},
+        "iglow": {"levels": 1, "steps": 1, "hidden": 8, "iterations": 2},
         "dualglow": {"levels": 2, "steps": [1, 2], "hidden": 8, "spatial_prior": True, "memory": "invert"},
         "dualglow-conditional": {"levels": 2, "steps": 1, "hidden": 8, "covariates": ["age", "group"]},
     },

@@ -13,7 +13,7 @@ from dualglow.preprocess.exclusions import read_exclude
 
 RESULTS = config["results"]
 PSEUDONYMS = config["report"]["pseudonyms"]
-METHODS = list(config["models"])
+METHODS = config["methods"]
 CLOSED_FORMS = ("mean", "linear")
 FOLDS = range(config["split"]["folds"])
 PAIRS_SCHEMA = workflow.source_path("../schemas/pairs.schema.yaml")
@@ -171,7 +171,18 @@ def download(wildcards):
 
 
 def model_options(wildcards):
-    return flags(config["models"][wildcards.method])
+    """The network's options of a method."""
+    options = config["models"][wildcards.method]
+    return flags({name: options[name] for name in options if name != "training"})
+
+
+def training_options(wildcards):
+    """How a method is trained: as all are, but for what its own block says."""
+    own = config["models"][wildcards.method].get("training", {})
+    options = config["training"] | own
+    return flags(
+        {name: options[name] for name in options if name not in ("threads", "gpus")}
+    )
 
 
 def flags(options):

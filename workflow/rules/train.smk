@@ -30,13 +30,7 @@ rule train:
         nodes=1,
         tasks_per_gpu=0,  # one task, which starts a process per GPU itself
     params:
-        training=flags(
-            {
-                name: value
-                for name, value in config["training"].items()
-                if name not in ("threads", "gpus")
-            }
-        ),
+        training=training_options,
         model=model_options,
         dataset=subpath(input[0], parent=True),
         out=subpath(output.weights, parent=True),
