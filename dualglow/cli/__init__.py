@@ -21,6 +21,7 @@ for _room in (
     "statistics",
     "paper",
     "pictures",
+    "ageing",
     "apply",
     "architecture",
     "cohort_figures",

@@ -1,4 +1,4 @@
-"""The verbs that write the paper's tables and figures: `table 1` to `table 3`, `figure 4`, `figure 7`."""
+"""The verbs that write the paper's tables and figures: `table 1` to `table 3`, `figure 4`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,25 +91,6 @@ def figure_4(metrics: MetricsFiles, out: FigureOut, more: MoreFiles = None) -> N
 
     table = read_metrics(metrics, more)
     save_figure(mae_boxplot(table), drawn(table), out)
-
-
-@figure_app.command("7")
-def figure_7(
-    roi_age: Annotated[Path, typer.Option(help="Output of `dualglow age`.")],
-    out: FigureOut,
-) -> None:
-    """Regional uptake against age with 95 % bands, real and synthetic PET (figure 7).
-
-    Inputs: the table of `dualglow age`. Outputs: .pdf, .png, .tsv. Units: SUVR, years.
-
-    Example: `dualglow figure 7 --roi-age results/figures/roi_age.tsv --out results/figures/figure7`
-    """
-    from dualglow.figures.figure7 import roi_age as draw
-    from dualglow.figures.style import save_figure
-    from dualglow.files import read_table
-
-    points = read_table(roi_age, ["pair_id", "method", "region", "group", "age", "value", "simulated"])
-    save_figure(draw(points), points, out)
 
 
 def read_metrics(first: list[Path], more: list[Path] | None) -> "pd.DataFrame":

@@ -79,6 +79,13 @@ def both_sides(means: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return joined.sort_values("region", key=lambda column: column.map(order), kind="stable", ignore_index=True)[COLUMNS]
 
 
+def without_sides(means: pd.DataFrame) -> pd.DataFrame:
+    """Join left and right of all regions of one volume (`roi_means`), in the atlas's order; others stay as they are."""
+    stems = [name.removesuffix("_L").removesuffix("_R") for name in means["region"]]
+    joined = both_sides(means.assign(pair_id="", method="", fold=0), list(dict.fromkeys(stems)))
+    return joined[["region", "n_voxels", "value"]]
+
+
 def dataset_rois(dataset: Dataset, regions: Regions, pair_ids: list[str], channel: str) -> pd.DataFrame:
     """Region means of the dataset's own images, `channel` being `real` (PET, SUVR) or `mri` (T1, 0..1).
 

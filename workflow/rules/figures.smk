@@ -56,9 +56,10 @@ rule figure_people:
 
 
 rule figure7:
-    """Regional uptake against age."""
+    """Regional uptake against age; with a model that reads ages also the same MRIs at other ages."""
     input:
-        rules.age.output.means,
+        means=rules.age.output.means,
+        ages=of_every_fold(AGES, methods=[CONDITIONAL]) if CONDITIONAL else [],
     output:
         pdf="<results>/figures/figure7.pdf",
         png=report(
@@ -70,9 +71,12 @@ rule figure7:
     log:
         "<logs>/figure7.log",
     params:
+        ages=lambda wildcards, input: " ".join(
+            ["--ages", *found] if (found := ages_tables(wildcards, input)) else []
+        ),
         stem=subpath(output.pdf, strip_suffix=".pdf"),
     shell:
-        "dualglow figure 7 --roi-age {input} --out {params.stem} &> {log}"
+        "dualglow figure 7 --roi-age {input.means} --out {params.stem} {params.ages} &> {log}"
 
 
 rule figure12:
@@ -101,6 +105,57 @@ rule figure12:
         "--metrics {input.metrics} --out {params.stem} &> {log}"
 
 
+if CONDITIONAL:
+
+    rule figure_ages:
+        """Figures 6 and 13: the same MRIs at six ages."""
+        input:
+            rules.pack.output,
+            series=of_every_fold(rules.age_series.output[0], methods=[CONDITIONAL]),
+            metrics=of_every_fold(
+                "<results>/metrics/{method}/fold-{fold}.tsv", methods=[CONDITIONAL]
+            ),
+        output:
+            pdf="<results>/figures/figure{number}.pdf",
+            png=report(
+                "<results>/figures/figure{number}.png",
+                category="5 Figures",
+                caption="../report/figure_ages.rst",
+            ),
+            tsv="<results>/figures/figure{number}.tsv",
+        log:
+            "<logs>/figure{number}.log",
+        wildcard_constraints:
+            number="6|13",
+        params:
+            dataset=subpath(input[0], parent=True),
+            series=f"{RESULTS}/ages/{CONDITIONAL}",
+            stem=subpath(output.pdf, strip_suffix=".pdf"),
+        shell:
+            "dualglow figure {wildcards.number} --dataset {params.dataset} --series {params.series} "
+            "--metrics {input.metrics} --out {params.stem} &> {log}"
+
+    rule figure14:
+        """Thirty regions over six ages."""
+        input:
+            ages=of_every_fold(AGES, methods=[CONDITIONAL]),
+        output:
+            pdf="<results>/figures/figure14.pdf",
+            png=report(
+                "<results>/figures/figure14.png",
+                category="5 Figures",
+                caption="../report/figure14.rst",
+            ),
+            tsv="<results>/figures/figure14.tsv",
+        log:
+            "<logs>/figure14.log",
+        params:
+            ages=ages_tables,
+            stem=subpath(output.pdf, strip_suffix=".pdf"),
+        shell:
+            "dualglow figure 14 --ages {params.ages} --out {params.stem} &> {log}"
+
+
 rule figures:
     """Target: every figure."""
     input:
@@ -108,4 +163,12 @@ rule figures:
         collect(rules.figure_people.output, number=[5, 9, 10, 11]),
         rules.figure7.output,
         rules.figure12.output,
+        (
+            [
+                collect(rules.figure_ages.output, number=[6, 13]),
+                rules.figure14.output,
+            ]
+            if CONDITIONAL
+            else []
+        ),
         [path for path in rules.statistics.input if "/figures/" in path],

@@ -1,0 +1,129 @@
+"""Figures 6, 7, 13 and 14: what is drawn is what stands in the tables."""
+
+from pathlib import Path
+
+import matplotlib.text
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from scipy import stats
+
+from dualglow.figures import figure6, figure14
+from dualglow.figures.figure7 import curves, roi_age
+from dualglow.figures.style import save_figure
+from dualglow.preprocess.grid import MODEL_GRID
+
+AGES = (50, 60, 70, 80, 90, 100)
+REGIONS = ["Hippocampus", "Cingulate_Post", "Precuneus", *(f"Region{i:02d}" for i in range(33))]
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+def series() -> pd.DataFrame:
+    """Nine people at six ages; region i has i + 1 voxels, but those of figure 7, which are small."""
+    rng, rows = np.random.default_rng(0), []
+    for person, group in enumerate(["CN", "SMC", "MCI", "LMCI", "AD", "AD", "CN", "EMCI", "AD"]):
+        for i, region in enumerate(REGIONS):
+            level = rng.normal(1.2, 0.1)
+            rows += [
+                {"method": "dualglow-conditional", "fold": 0, "pair_id": f"p{person}", "group": group, "age": 75.0}
+                | {"told_age": age, "region": region, "n_voxels": 1 if i < 3 else i, "value": level - 0.002 * age}
+                for age in AGES
+            ]
+    return pd.DataFrame(rows).assign(change=0.0, simulated=True)
+
+
+def test_figure_14_shows_the_regions_of_figure_7_and_the_largest() -> None:
+    shown = figure14.shown_regions(series())
+    assert shown == REGIONS[:3] + REGIONS[-27:]
+
+
+def test_figure_14_draws_mean_and_sd_of_its_table(tmp_path: Path) -> None:
+    table = series()
+    numbers = figure14.drawn(table)
+    figure = figure14.regions_over_ages(numbers)
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
+    assert len(panels) == 30
+    ad = table[(table["region"] == "Region32") & (table["group"] == "AD")].groupby("told_age")["value"]
+    line, band = panels["Region32"].lines[2], panels["Region32"].collections[2]
+    assert np.asarray(line.get_xdata()).tolist() == list(AGES)
+    assert np.asarray(line.get_ydata()) == pytest.approx(ad.mean().to_numpy())
+    edge = band.get_paths()[0].vertices
+    at_70 = edge[edge[:, 0] == 70, 1]
+    assert [at_70.min(), at_70.max()] == pytest.approx([ad.mean()[70] - ad.std()[70], ad.mean()[70] + ad.std()[70]])
+    spans = {round(float(np.ptp(axes.get_ylim())), 9) for axes in panels.values()}
+    assert len(spans) == 1  # so that slopes compare
+    for region, axes in panels.items():
+        low, high = axes.get_ylim()
+        own = numbers[numbers["region"].str.replace("_", " ") == region]
+        assert low <= (own["mean"] - own["sd"]).min()
+        assert high >= (own["mean"] + own["sd"]).max()
+    assert "AD (n = 3)" in texts(figure)
+    assert "simulated cohort" in texts(figure)
+    _, _, tsv = save_figure(figure, numbers, tmp_path / "figure14")
+    assert len(pd.read_csv(tsv, sep="\t")) == 30 * 3 * len(AGES)
+
+
+def test_figure_7_draws_the_conditional_models_curve() -> None:
+    table = series()
+    told = curves(table, ["Hippocampus", "Precuneus"])
+    points = pd.DataFrame({"method": "real", "region": ["Hippocampus", "Precuneus"], "group": "CN", "age": 70.0})
+    figure = roi_age(points.assign(value=1.2, simulated=True), told)
+    assert len(figure.axes) == 4
+    cn = table[(table["region"] == "Hippocampus") & table["group"].isin(["CN", "SMC"])]
+    at_90 = cn.loc[cn["told_age"] == 90, "value"]
+    assert np.asarray(figure.axes[1].lines[0].get_ydata())[4] == pytest.approx(at_90.mean())
+    row = told[(told["region"] == "Hippocampus") & (told["stage"] == "CN") & (told["age"] == 90)].iloc[0]
+    low, high = stats.t.interval(0.95, 2, at_90.mean(), stats.sem(at_90))
+    assert (row["low"], row["high"]) == (pytest.approx(low), pytest.approx(high))
+    assert "same MRIs at other ages" in texts(figure)
+
+
+def person(name: str, per_decade: float) -> figure6.Aged:
+    row = {"pair_id": name, "fold": 0, "group": "CN", "sex": "F", "age": 70.0, "mae_mask": 0.1, "simulated": True}
+    mask = np.zeros(MODEL_GRID.shape, dtype=bool)
+    mask[10:50, 10:80, 10:60] = True
+    ages = {age: mask * (1.0 + per_decade * (age - 70) / 10) for age in AGES}
+    return figure6.Aged(pd.Series(row), 0.5 * mask, 1.1 * mask, mask, ages[70], ages)
+
+
+def test_figure_6_draws_the_change_against_the_own_age(tmp_path: Path) -> None:
+    people = [person("a", -0.1), person("b", 0.05)]
+    numbers = figure6.drawn(people)
+    assert numbers["change_mask"].tolist() == pytest.approx(
+        [0.2, 0.1, 0, -0.1, -0.2, -0.3, -0.1, -0.05, 0, 0.05, 0.1, 0.15]
+    )
+    figure = figure6.ages_montage(people, numbers, MODEL_GRID.matrix, "title")
+    changes = [axes.images[0] for axes in figure.axes if axes.images and axes.images[0].get_cmap().name == "RdBu_r"]
+    assert [np.ma.asarray(image.get_array()).mean() for image in changes] == pytest.approx(numbers["change_mask"])
+    assert {tuple(np.round(image.get_clim(), 9)) for image in changes} == {(-0.3, 0.3)}
+    assert {"+0.200", "-0.300", "+0.000"} <= set(texts(figure).split("\n"))
+    assert texts(figure).count("SUVR") == 3
+    _, png, tsv = save_figure(figure, numbers, tmp_path / "figure6")
+    assert len(pd.read_csv(tsv, sep="\t")) == 12
+    assert png.stat().st_size > 0
+
+
+def test_a_model_that_ignores_age_looks_so() -> None:
+    people = [person("a", -0.0001)]
+    figure = figure6.ages_montage(people, figure6.drawn(people), MODEL_GRID.matrix, "title")
+    limits = [axes.images[0].get_clim() for axes in figure.axes if axes.images]
+    assert (-figure6.LEAST_LIMIT, figure6.LEAST_LIMIT) in limits
+
+
+def test_figure_13_shows_others_than_figure_6() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"pair_id": f"{group}{fold}", "fold": fold, "group": group, "mae_mask": rng.uniform(), "simulated": True}
+        for fold in range(4)
+        for group in ("CN", "MCI", "AD")
+    ]
+    medians = pd.DataFrame(rows)
+    first, others = (figure6.people_of_ages(number, medians) for number in (6, 13))
+    assert first["group"].tolist() == ["CN", "MCI", "AD"]
+    assert others["group"].tolist() == ["CN", "CN", "MCI", "MCI", "AD", "AD"]
+    assert not set(first["pair_id"]) & set(others["pair_id"])
+    assert figure6.people_of_ages(13, medians.iloc[:0]).empty
