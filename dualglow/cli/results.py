@@ -57,7 +57,7 @@ def classify(
     folds: FoldsFile,
     synthesis: SynthesisRoot,
     methods: Annotated[list[str], typer.Option(help="Method to classify; repeat for more.")],
-    out: Annotated[Path, typer.Option(help="The .tsv to write.")],
+    out: Annotated[Path, typer.Option(help="The .tsv to write; NAME_predictions.tsv goes beside it.")],
     atlas: AtlasName = "aal",
     seed: Annotated[int, typer.Option(help="Seed of the inner folds.")] = 0,
 ) -> None:
@@ -66,8 +66,9 @@ def classify(
     Inputs: the packed dataset, folds.tsv, the synthetic PET of the held-out pairs of every fold and method.
 
     Outputs: one row per task (AD vs CN; MCI, LMCI, AD vs CN, SMC, EMCI) and kind of features (real PET, T1, each
-    method, age and sex, majority): n, accuracy with 95 % interval, FNR and FPR as shares of all cases and as
-    conditional rates, AUC. A task with too few people has no numbers and says why in `reason`.
+    method, these PETs beside the T1, age and sex, majority): n, accuracy with 95 % interval, FNR and FPR as shares of
+    all cases and as conditional rates, AUC. A task with too few people has no numbers and says why in `reason`.
+    NAME_predictions.tsv: what was predicted of each pair (score: larger is more likely diseased, within a fold).
 
     Units: all rates between 0 and 1.
 
@@ -95,11 +96,15 @@ def classify(
             [rois.synthesis_rois(data, regions, method, fold, held) for fold, held in files.items()]
         )
     features = {name: svm.feature_matrix(means) for name, means in measured.items()}
+    pets = [name for name in features if name != rois.MRI]
+    features |= {svm.WITH_MRI + name: svm.beside_mri(features[rois.MRI], features[name]) for name in pets}
     features["age-sex"] = svm.age_and_sex(data.pairs, people)
-    result = svm.classify(features, data.pairs, table, used, seed)
+    result, predictions = svm.classify(features, data.pairs, table, used, seed)
     hashes = ",".join(split_hash(table, fold) for fold in used)
     result = result.assign(atlas=atlas, seed=seed, folds=len(used), split_hash=hashes)
     write_table(result.assign(simulated=bool(data.info["simulated"])), out)
+    predictions = predictions.assign(simulated=bool(data.info["simulated"]))
+    write_table(predictions, out.with_name(f"{out.stem}_predictions.tsv"))
 
 
 @app.command()

@@ -72,3 +72,33 @@ def figure_comparison(
     if table.empty:
         raise InputError(f"{comparison}: has no rows: there is only one method. Configure a second one in `models`.")
     save_figure(forest(table), drawn(table), out)
+
+
+@app.command()
+def gain(
+    classification: Annotated[Path, typer.Option(help="Output of `dualglow classify`, NAME_predictions.tsv beside.")],
+    out: TableFile,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap over people.")] = 0,
+) -> None:
+    """Test what a PET, real or synthetic, adds to the T1 alone in the diagnosis.
+
+    Inputs: both tables of `dualglow classify`.
+
+    Outputs: one row per task and PET: accuracy with the T1 alone and with both, the pairs that only one of the two got
+    right with McNemar's exact p (also after Holm), the AUC within folds of both and its gain with a 95 % interval.
+
+    Units: rates between 0 and 1.
+
+    Example: `dualglow gain --classification results/metrics/classification.tsv
+    --out results/tables/diagnosis_gain.tsv`
+    """
+    from dualglow.evaluation.classification import PREDICTED
+    from dualglow.evaluation.diagnosis_gain import diagnosis_gain
+    from dualglow.figures.diagnosis_gain import gain_table
+    from dualglow.figures.style import is_simulated
+    from dualglow.figures.tables import save_table
+    from dualglow.files import read_table
+
+    table = read_table(classification, ["task", "method", "reason", "atlas"])
+    predictions = read_table(classification.with_name(f"{classification.stem}_predictions.tsv"), PREDICTED)
+    save_table(gain_table(diagnosis_gain(predictions, seed), table, is_simulated(table)), out)

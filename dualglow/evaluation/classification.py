@@ -23,6 +23,10 @@ from dualglow.evaluation.heldout import held_out
 
 OWN = -1  # stands for the fold in features that depend on no model (real PET, MRI, age and sex)
 MAJORITY = "majority"
+WITH_MRI = "mri+"
+"""Before the name of a PET whose features stand beside those of the T1."""
+
+PREDICTED = ["task", "method", "fold", "pair_id", "subject", "truth", "predicted", "score"]
 INNER_FOLDS = 5
 GRID = {"svc__C": [0.1, 1.0, 10.0, 100.0], "svc__gamma": [0.001, 0.01, 0.1]}  # gamma around 1 / 116 regions
 
@@ -56,9 +60,15 @@ def age_and_sex(pairs: pd.DataFrame, pair_ids: list[str]) -> pd.DataFrame:
     return pd.concat({OWN: features}, names=["fold", "pair_id"])
 
 
+def beside_mri(mri: pd.DataFrame, pet: pd.DataFrame) -> pd.DataFrame:
+    """Features of the T1 and of a PET together: rows of the PET, columns of both."""
+    own = mri.droplevel("fold").reindex(pet.index.get_level_values("pair_id")).set_axis(pet.index)
+    return pd.concat([own.add_prefix("mri "), pet.add_prefix("pet ")], axis="columns")
+
+
 def classify(
     features: dict[str, pd.DataFrame], pairs: pd.DataFrame, folds: pd.DataFrame, used: list[int], seed: int
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Table 2 for every task and every kind of features, after a row of the majority class (chance).
 
     Parameters
@@ -72,13 +82,14 @@ def classify(
 
     Returns
     -------
-    One row per task and method: n, n_positive, n_features; accuracy with its 95 % Wilson interval; fnr_share and
+    First, one row per task and method: n, n_positive, n_features; accuracy with its 95 % Wilson interval; fnr_share and
     fpr_share (missed and false alarms as shares of all cases, the paper's reading: they and accuracy sum to 1); fnr
     and fpr (of the diseased and of the healthy); auc; `reason` why a row has no result.
+    Second, what was predicted: task, method, fold, pair_id, subject, truth, predicted, score.
     """
     pairs = pairs.assign(subject=pairs["subject"].map(person))
     tests = {fold: held_out(folds, fold) for fold in used}
-    rows = []
+    rows, predictions = [], [pd.DataFrame(columns=PREDICTED)]
     for task in TASKS:
         labels = task_labels(task, pairs, sorted(set().union(*tests.values())))
         reason = infeasible(labels, pairs, tests)
@@ -86,10 +97,14 @@ def classify(
             row = {"task": task.name, "method": method, "n_features": 0 if method == MAJORITY else matrix.shape[1]}
             if reason is None:
                 model = DummyClassifier() if method == MAJORITY else None
-                row |= summarise(cross_validate(matrix, labels, pairs, tests, seed, model))
+                predicted = cross_validate(matrix, labels, pairs, tests, seed, model)
+                predictions.append(predicted.assign(task=task.name, method=method))
+                row |= summarise(predicted)
             rows.append(row | {"reason": reason})
     columns = ["task", "method", "n", "n_positive", "n_features", *RESULTS, "reason"]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    every = pd.concat(predictions[1:] or predictions, ignore_index=True)
+    every["subject"] = every["pair_id"].map(pairs.set_index("pair_id")["subject"])
+    return pd.DataFrame(rows).reindex(columns=columns), every[PREDICTED]
 
 
 def task_labels(task: Task, pairs: pd.DataFrame, pair_ids: list[str]) -> pd.Series:

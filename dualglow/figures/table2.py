@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from dualglow.evaluation.classification import WITH_MRI
 from dualglow.figures.style import is_simulated, method_name
 from dualglow.figures.tables import Table
 
@@ -12,8 +13,11 @@ def diagnosis(classification: pd.DataFrame) -> Table:
     Parameters
     ----------
     classification
-        Output of `dualglow classify`; its tasks and methods keep their order.
+        Output of `dualglow classify`; its tasks and methods keep their order. Features of T1 and PET together are left
+        to the table of their gain.
     """
+    joined = classification["method"].str.startswith(WITH_MRI)
+    classification = classification[~joined].reset_index(drop=True)
     cells = pd.DataFrame(
         {
             "Task": classification["task"],

@@ -29,12 +29,13 @@ rule classify:
         synthesis=of_every_fold(SYNTHESIS),
         folds=rules.split.output.folds,
     output:
-        "<results>/metrics/classification.tsv",
+        table="<results>/metrics/classification.tsv",
+        predictions="<results>/metrics/classification_predictions.tsv",
     log:
         "<logs>/classify.log",
     resources:
         mem_mb=growing(4000),
-        runtime=growing(120),
+        runtime=growing(240),
     params:
         dataset=subpath(input[0], parent=True),
         synthesis=f"{RESULTS}/synthesis",
@@ -43,7 +44,7 @@ rule classify:
         seed=config["seed"],
     shell:
         "dualglow classify --dataset {params.dataset} --folds {input.folds} --synthesis {params.synthesis} "
-        "{params.methods} --atlas {params.atlas} --seed {params.seed} --out {output} &> {log}"
+        "{params.methods} --atlas {params.atlas} --seed {params.seed} --out {output.table} &> {log}"
 
 
 rule age:

@@ -21,7 +21,7 @@ rule table1:
 rule table2:
     """Diagnosis from synthetic and from real PET."""
     input:
-        rules.classify.output,
+        rules.classify.output.table,
     output:
         tsv=report(
             "<results>/tables/table2.tsv",

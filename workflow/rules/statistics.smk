@@ -44,8 +44,29 @@ rule figure_comparison:
         "dualglow figure comparison --comparison {input} --out {params.stem} &> {log}"
 
 
+rule gain:
+    """What a PET adds to the T1 alone in the diagnosis."""
+    input:
+        rules.classify.output.predictions,
+        table=rules.classify.output.table,
+    output:
+        tsv=report(
+            "<results>/tables/diagnosis_gain.tsv",
+            category="4 Tables",
+            caption="../report/diagnosis_gain.rst",
+        ),
+        tex="<results>/tables/diagnosis_gain.tex",
+    log:
+        "<logs>/gain.log",
+    params:
+        seed=config["seed"],
+    shell:
+        "dualglow gain --classification {input.table} --seed {params.seed} --out {output.tsv} &> {log}"
+
+
 rule statistics:
     """Target: the tables and figures beyond the paper's."""
     input:
         rules.compare.output,
+        rules.gain.output,
         rules.figure_comparison.output if len(METHODS) > 1 else [],
