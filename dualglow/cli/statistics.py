@@ -7,8 +7,9 @@ import typer
 
 from dualglow.cli.app import app
 from dualglow.cli.paper import FigureOut, MetricsFiles, MoreFiles, figure_app
-from dualglow.cli.results import DatasetDir, FoldsFile
+from dualglow.cli.results import AtlasName, DatasetDir, FoldsFile, SynthesisRoot
 
+Methods = Annotated[list[str], typer.Option("--methods", help="Method to measure; repeat for more.")]
 TableFile = Annotated[Path, typer.Option("--out", help="The .tsv to write; .tex goes beside it.")]
 
 
@@ -102,3 +103,165 @@ def gain(
     table = read_table(classification, ["task", "method", "reason", "atlas"])
     predictions = read_table(classification.with_name(f"{classification.stem}_predictions.tsv"), PREDICTED)
     save_table(gain_table(diagnosis_gain(predictions, seed), table, is_simulated(table)), out)
+
+
+@app.command()
+def effects(
+    dataset: DatasetDir,
+    folds: FoldsFile,
+    synthesis: SynthesisRoot,
+    methods: Methods,
+    maps: Annotated[Path, typer.Option(help="Folder for the maps; earlier ones in it are replaced.")],
+    out: TableFile,
+    atlas: AtlasName = "aal",
+) -> None:
+    """Map how far AD and CN lie apart, in real and in synthetic PET, and how alike the maps are.
+
+    Inputs: the packed dataset, folds.tsv, the synthetic PET of the held-out pairs of every fold and method. One pair of
+    each person with AD or CN is used, in the voxels that lie in everyone's brain mask.
+
+    Outputs: in --maps `<method>_desc-hedgesg_pet.nii.gz` of `real` and every method, on the model grid; in --out the
+    correlation of each map with the real one; beside it NAME_regions.tsv: both groups' mean uptake and g per region.
+
+    Units: g in pooled standard deviations (below 0: less uptake in AD), uptake in SUVR. Age is not adjusted for.
+
+    Example: `dualglow effects --dataset results/dataset --folds results/cohort/folds.tsv --synthesis results/synthesis
+    --methods dualglow --methods mean --atlas aal2 --maps results/effects --out results/tables/effects.tsv`
+    """
+    import nibabel as nib
+    import numpy as np
+
+    from dualglow.atlases import atlas as find_atlas
+    from dualglow.cohort.splits import read_folds
+    from dualglow.evaluation import effects as measured
+    from dualglow.evaluation import rois
+    from dualglow.evaluation.heldout import every_synthesis, read_on_grid
+    from dualglow.figures.effects import effects_table
+    from dualglow.figures.tables import save_table
+    from dualglow.files import write_table, written_folder
+    from dualglow.preprocess.pack import Dataset
+
+    data = Dataset.load(dataset)
+    files = every_synthesis(read_folds(folds, data.pairs, data.left_out), synthesis, methods)
+    groups = measured.two_groups(data.pairs, files[methods[0]])
+    people = [pair_id for group in groups.values() for pair_id in group]
+    rows = dict(zip(people, data.rows(people), strict=True))
+    mask = np.all([data.masks[row] for row in rows.values()], axis=0) if rows else np.asarray(data.masks[0])
+
+    def reader(name: str) -> measured.Read:
+        if name == rois.REAL:
+            return lambda pair_id: np.asarray(data.volumes[rows[pair_id], 1])
+        return lambda pair_id: read_on_grid(files[name][pair_id], data.grid)
+
+    readers = {name: reader(name) for name in (rois.REAL, *files)}
+    found, simulated = measured.effect_maps(readers, groups, mask), bool(data.info["simulated"])
+    with written_folder(maps, ("_pet.nii.gz",)) as part:
+        for name, volume in found.items():
+            nib.save(data.grid.image(volume), part / f"{name}_desc-hedgesg_pet.nii.gz")
+    regions = rois.regions_on(find_atlas(atlas), data.grid)
+    means = [rois.dataset_rois(data, regions, people, rois.REAL)]
+    held = {name: {pair_id: own[pair_id] for pair_id in people} for name, own in files.items()}
+    means += [rois.synthesis_rois(data, regions, name, None, own) for name, own in held.items()]
+    by_region = measured.region_effects(rois.join(means), groups)
+    table = measured.map_agreement(found, mask, groups)
+    table["region_correlation"] = measured.region_correlations(by_region, list(table["method"]))
+    save_table(effects_table(table, simulated), out)
+    by_region = by_region.assign(atlas=atlas, simulated=simulated)
+    write_table(by_region, out.with_name(f"{out.stem}_regions.tsv"))
+
+
+@figure_app.command("effects")
+def figure_effects(
+    maps: Annotated[Path, typer.Option(help="Folder of maps of `dualglow effects`.")],
+    effects_file: Annotated[Path, typer.Option("--effects", help="Table of `dualglow effects`.")],
+    dataset: DatasetDir,
+    out: FigureOut,
+) -> None:
+    """Effect maps of AD against CN, real and synthetic PET side by side.
+
+    Inputs: maps and table of `dualglow effects`, the packed dataset (its grid). Outputs: .pdf, .png, .tsv. Units:
+    Hedges' g.
+
+    Example: `dualglow figure effects --maps results/effects --effects results/tables/effects.tsv
+    --dataset results/dataset --out results/figures/effects`
+    """
+    from dualglow.evaluation.heldout import read_on_grid
+    from dualglow.figures.effects import effect_panels
+    from dualglow.figures.style import save_figure
+    from dualglow.files import read_table
+    from dualglow.preprocess.pack import Dataset
+
+    data, table = (
+        Dataset.load(dataset),
+        read_table(effects_file, ["method", "n_ad", "n_cn", "correlation", "simulated"]),
+    )
+    found = {name: read_on_grid(maps / f"{name}_desc-hedgesg_pet.nii.gz", data.grid) for name in table["method"]}
+    save_figure(effect_panels(found, table, data.grid.matrix), table, out)
+
+
+@app.command()
+def agreement(
+    dataset: DatasetDir,
+    folds: FoldsFile,
+    synthesis: SynthesisRoot,
+    methods: Methods,
+    out: TableFile,
+    atlas: AtlasName = "aal",
+) -> None:
+    """Measure how well regional uptake of synthetic PET agrees with the real one, and that of the AD meta-region.
+
+    Inputs: the packed dataset, folds.tsv, the synthetic PET of the held-out pairs of every fold and method; an atlas
+    with the regions of AAL or AAL2.
+
+    Outputs: per method bias, 95 % limits of agreement, ICC(3,1), Lin's concordance and r of the AD meta-region; beside
+    it NAME_pairs.tsv (its uptake in each pair) and NAME_regions.tsv (bias of every region of the atlas).
+
+    Units: SUVR; `percent` in % of the real mean.
+
+    Example: `dualglow agreement --dataset results/dataset --folds results/cohort/folds.tsv
+    --synthesis results/synthesis --methods dualglow --methods mean --atlas aal2 --out results/tables/agreement.tsv`
+    """
+    from dualglow.atlases import atlas as find_atlas
+    from dualglow.cohort.splits import read_folds
+    from dualglow.evaluation import agreement as measured
+    from dualglow.evaluation import rois
+    from dualglow.evaluation.heldout import every_synthesis
+    from dualglow.figures.agreement import agreement_table
+    from dualglow.figures.tables import save_table
+    from dualglow.files import write_table
+    from dualglow.preprocess.pack import Dataset
+
+    data = Dataset.load(dataset)
+    files = every_synthesis(read_folds(folds, data.pairs, data.left_out), synthesis, methods)
+    regions = rois.regions_on(find_atlas(atlas), data.grid)
+    tables = [rois.dataset_rois(data, regions, list(files[methods[0]]), rois.REAL)]
+    tables += [rois.synthesis_rois(data, regions, name, None, held) for name, held in files.items()]
+    means = rois.join(tables)
+    meta = measured.beside_real(measured.meta_region(means))
+    simulated = bool(data.info["simulated"])
+    save_table(agreement_table(measured.agreement(meta), atlas, simulated), out)
+    pairs = meta.merge(data.pairs[["pair_id", "subject", "group"]], on="pair_id")
+    write_table(pairs.assign(atlas=atlas, simulated=simulated), out.with_name(f"{out.stem}_pairs.tsv"))
+    by_region = measured.region_bias(measured.beside_real(means)).assign(atlas=atlas, simulated=simulated)
+    write_table(by_region, out.with_name(f"{out.stem}_regions.tsv"))
+
+
+@figure_app.command("agreement")
+def figure_agreement(
+    agreement_file: Annotated[Path, typer.Option("--agreement", help="Table of `dualglow agreement`.")],
+    out: FigureOut,
+) -> None:
+    """Bland-Altman plots of the AD meta-region, one panel per method.
+
+    Inputs: the table of `dualglow agreement`, NAME_pairs.tsv beside it. Outputs: .pdf, .png, .tsv. Units: SUVR.
+
+    Example: `dualglow figure agreement --agreement results/tables/agreement.tsv --out results/figures/agreement`
+    """
+    from dualglow.figures.agreement import bland_altman
+    from dualglow.figures.style import save_figure
+    from dualglow.files import read_table
+
+    table = read_table(agreement_file, ["method", "bias", "loa_low", "loa_high", "ccc"])
+    beside = agreement_file.with_name(f"{agreement_file.stem}_pairs.tsv")
+    pairs = read_table(beside, ["method", "pair_id", "group", "real", "synthetic", "simulated"])
+    save_figure(bland_altman(pairs, table), pairs, out)

@@ -88,6 +88,22 @@ def first_syntheses(root: Path, methods: list[str]) -> dict[str, dict[str, Path]
     return {method: {pair_id: own[pair_id] for pair_id in common} for method, own in found.items()}
 
 
+def every_synthesis(folds: pd.DataFrame, root: Path, methods: list[str]) -> dict[str, dict[str, Path]]:
+    """For each method, pair_id → synthetic PET of the first fold that holds it out, by pair_id.
+
+    Raises
+    ------
+    InputError
+        If the methods have different folds, or files are missing or too many in one: then they are of another split.
+    """
+    found: dict[str, dict[str, Path]] = {method: {} for method in methods}
+    for fold in synthesised_folds(folds, root, methods):
+        held = held_out(folds, fold)
+        for method, own in found.items() if held else ():
+            found[method] = synthesis_files(root / method / f"fold-{fold}", held) | own
+    return {method: dict(sorted(own.items())) for method, own in found.items()}
+
+
 def _found(folder: Path) -> dict[str, Path]:
     ending = synthesis_file(folder, "").name
     return {path.name.removesuffix(ending): path for path in folder.glob(f"*{ending}")}

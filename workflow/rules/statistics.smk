@@ -1,5 +1,8 @@
 # What the measurements mean: tests between methods, and tables beyond the paper's.
 
+WITH_META = config["evaluation"]["atlas"] in ("aal", "aal2")  # have the AD meta-region
+EVERY_METHOD = " ".join(f"--methods {method}" for method in METHODS)
+
 
 rule compare:
     """Paired tests of every other method against the one that the figures show."""
@@ -64,9 +67,117 @@ rule gain:
         "dualglow gain --classification {input.table} --seed {params.seed} --out {output.tsv} &> {log}"
 
 
+rule effects:
+    """AD against CN at every voxel and region, in real and synthetic PET."""
+    input:
+        rules.pack.output,
+        synthesis=of_every_fold(SYNTHESIS),
+        folds=rules.split.output.folds,
+    output:
+        maps=directory("<results>/effects"),
+        tsv=report(
+            "<results>/tables/effects.tsv",
+            category="4 Tables",
+            caption="../report/effects.rst",
+        ),
+        tex="<results>/tables/effects.tex",
+        regions="<results>/tables/effects_regions.tsv",
+    log:
+        "<logs>/effects.log",
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        dataset=subpath(input[0], parent=True),
+        synthesis=f"{RESULTS}/synthesis",
+        methods=EVERY_METHOD,
+        atlas=config["evaluation"]["atlas"],
+    shell:
+        "dualglow effects --dataset {params.dataset} --folds {input.folds} --synthesis {params.synthesis} "
+        "{params.methods} --atlas {params.atlas} --maps {output.maps} --out {output.tsv} &> {log}"
+
+
+rule figure_effects:
+    """These maps side by side."""
+    input:
+        rules.pack.output,
+        maps=rules.effects.output.maps,
+        table=rules.effects.output.tsv,
+    output:
+        pdf="<results>/figures/effects.pdf",
+        png=report(
+            "<results>/figures/effects.png",
+            category="5 Figures",
+            caption="../report/figure_effects.rst",
+        ),
+        tsv="<results>/figures/effects.tsv",
+    log:
+        "<logs>/figure_effects.log",
+    params:
+        dataset=subpath(input[0], parent=True),
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure effects --maps {input.maps} --effects {input.table} --dataset {params.dataset} "
+        "--out {params.stem} &> {log}"
+
+
+rule agreement:
+    """Bias per region, and limits of agreement of the AD meta-region."""
+    input:
+        rules.pack.output,
+        synthesis=of_every_fold(SYNTHESIS),
+        folds=rules.split.output.folds,
+    output:
+        tsv=report(
+            "<results>/tables/agreement.tsv",
+            category="4 Tables",
+            caption="../report/agreement.rst",
+        ),
+        tex="<results>/tables/agreement.tex",
+        regions="<results>/tables/agreement_regions.tsv",
+        pairs="<results>/tables/agreement_pairs.tsv",
+    log:
+        "<logs>/agreement.log",
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    params:
+        dataset=subpath(input[0], parent=True),
+        synthesis=f"{RESULTS}/synthesis",
+        methods=EVERY_METHOD,
+        atlas=config["evaluation"]["atlas"],
+    shell:
+        "dualglow agreement --dataset {params.dataset} --folds {input.folds} --synthesis {params.synthesis} "
+        "{params.methods} --atlas {params.atlas} --out {output.tsv} &> {log}"
+
+
+rule figure_agreement:
+    """Bland-Altman plots of the AD meta-region."""
+    input:
+        rules.agreement.output.pairs,
+        table=rules.agreement.output.tsv,
+    output:
+        pdf="<results>/figures/agreement.pdf",
+        png=report(
+            "<results>/figures/agreement.png",
+            category="5 Figures",
+            caption="../report/figure_agreement.rst",
+        ),
+        tsv="<results>/figures/agreement.tsv",
+    log:
+        "<logs>/figure_agreement.log",
+    params:
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure agreement --agreement {input.table} --out {params.stem} &> {log}"
+
+
 rule statistics:
     """Target: the tables and figures beyond the paper's."""
     input:
         rules.compare.output,
         rules.gain.output,
+        rules.effects.output,
+        rules.figure_effects.output,
+        [rules.agreement.output, rules.figure_agreement.output] if WITH_META else [],
         rules.figure_comparison.output if len(METHODS) > 1 else [],
