@@ -22,6 +22,7 @@ for _room in (
     "paper",
     "pictures",
     "ageing",
+    "slopes",
     "apply",
     "architecture",
     "cohort_figures",

@@ -36,7 +36,7 @@ def table_1(metrics: MetricsFiles, out: TableOut = None, more: MoreFiles = None)
     """
     from dualglow.figures.table1 import image_quality
 
-    _finish(image_quality(read_metrics(metrics, more)), out)
+    finish(image_quality(read_metrics(metrics, more)), out)
 
 
 @table_app.command("2")
@@ -53,7 +53,7 @@ def table_2(
     from dualglow.figures.table2 import diagnosis
     from dualglow.files import read_table
 
-    _finish(diagnosis(read_table(classification, ["task", "method", "accuracy", "reason", "atlas"])), out)
+    finish(diagnosis(read_table(classification, ["task", "method", "accuracy", "reason", "atlas"])), out)
 
 
 @table_app.command("3")
@@ -75,7 +75,7 @@ def table_3(
     table = read_table(pairs, ["pair_id", "subject", "group", "sex", "age"])
     grid = pairs.with_name("grid.json")
     known = grid.is_file() and bool(read_json(grid).get("simulated"))
-    _finish(demographics(table, simulated or known), out)
+    finish(demographics(table, simulated or known), out)
 
 
 @figure_app.command("4")
@@ -101,7 +101,8 @@ def read_metrics(first: list[Path], more: list[Path] | None) -> "pd.DataFrame":
     return read_tables([*first, *(more or [])], needed)
 
 
-def _finish(table: "Table", out: Path | None) -> None:
+def finish(table: "Table", out: Path | None) -> None:
+    """Print the table, or write it."""
     from dualglow.figures.tables import print_table, save_table
 
     if out is None:

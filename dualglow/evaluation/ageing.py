@@ -1,4 +1,4 @@
-"""Uptake against age: cross-sectional straight lines per diagnosis, in real and synthetic PET (figure 7)."""
+"""Uptake against age: cross-sectional lines per diagnosis in real and synthetic PET, and what a model makes of age."""
 
 from dataclasses import dataclass
 
@@ -84,3 +84,54 @@ def _per_decade(line: Line | None) -> dict[str, float]:
     return dict(zip(("slope_per_decade", "low", "high"), (10 * v for v in values), strict=True)) | {
         "p": float(2 * stats.t.sf(t, line.n - 2))
     }
+
+
+def told_slopes(series: pd.DataFrame) -> pd.DataFrame:
+    """Change of a model's answer per decade of the age that it is told, the MRI being the same.
+
+    Parameters
+    ----------
+    series
+        Rows of `dualglow age-series` for any number of folds of one method.
+
+    Returns
+    -------
+    Columns method, region, stage, n, slope_per_decade: the mean over people of each one's least-squares slope, with
+    its 95 % interval low..high (SUVR per decade; missing of one person). The interval is of people, not of trainings.
+    """
+    table = series.assign(stage=series["group"].map(STAGES)).dropna(subset=["stage", "value"])
+    keys = ["method", "region", "stage", "fold", "pair_id"]
+    centred = table["told_age"] - table.groupby(keys)["told_age"].transform("mean")
+    sums = table.assign(top=centred * table["value"], bottom=centred**2).groupby(keys, sort=False)[["top", "bottom"]]
+    each = sums.sum().assign(slope=lambda part: 10 * part["top"] / part["bottom"]).reset_index()
+    found = each.groupby(keys[:3], sort=False)["slope"].agg(n="size", slope_per_decade="mean", sd="std").reset_index()
+    half = stats.t.ppf(0.975, (found["n"] - 1).clip(lower=1)) * found["sd"] / np.sqrt(found["n"])
+    bounds = {"low": found["slope_per_decade"] - half, "high": found["slope_per_decade"] + half}
+    return found.drop(columns="sd").assign(**bounds)
+
+
+def compared_slopes(series: pd.DataFrame, real: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame:
+    """The model's slope beside that of the real PETs of the same people and, of simulated people, the true ones.
+
+    Parameters
+    ----------
+    series
+        Rows of `dualglow age-series`.
+    real
+        Columns region, group, age, value: the real PETs of the same pairs.
+    truth
+        Rows of `dualglow age-truth`: region, stage, total, same_mri (SUVR per decade).
+
+    Returns
+    -------
+    Columns method, region, stage, n, model, model_low, model_high, real, real_low, real_high and with `truth`
+    true_total and true_same_mri: all in SUVR per decade.
+    """
+    model = told_slopes(series).rename(columns={"slope_per_decade": "model", "low": "model_low", "high": "model_high"})
+    measured = slopes(real.assign(method="real")).drop(columns=["method", "n", "p"])
+    names = {"slope_per_decade": "real", "low": "real_low", "high": "real_high"}
+    both = model.merge(measured.rename(columns=names), on=["region", "stage"], how="left")
+    if truth is None:
+        return both
+    true = truth.rename(columns={"total": "true_total", "same_mri": "true_same_mri"})
+    return both.merge(true[["region", "stage", "true_total", "true_same_mri"]], on=["region", "stage"], how="left")

@@ -79,10 +79,14 @@ def both_sides(means: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return joined.sort_values("region", key=lambda column: column.map(order), kind="stable", ignore_index=True)[COLUMNS]
 
 
+def stems(names: list[str]) -> list[str]:
+    """The regions' names without side, each once, in order."""
+    return list(dict.fromkeys(name.removesuffix("_L").removesuffix("_R") for name in names))
+
+
 def without_sides(means: pd.DataFrame) -> pd.DataFrame:
     """Join left and right of all regions of one volume (`roi_means`), in the atlas's order; others stay as they are."""
-    stems = [name.removesuffix("_L").removesuffix("_R") for name in means["region"]]
-    joined = both_sides(means.assign(pair_id="", method="", fold=0), list(dict.fromkeys(stems)))
+    joined = both_sides(means.assign(pair_id="", method="", fold=0), stems(list(means["region"])))
     return joined[["region", "n_voxels", "value"]]
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from dualglow.figures import figure6, figure14
+from dualglow.figures.ageing import slopes_compared, slopes_table
 from dualglow.figures.figure7 import curves, roi_age
 from dualglow.figures.style import save_figure
 from dualglow.preprocess.grid import MODEL_GRID
@@ -127,3 +128,47 @@ def test_figure_13_shows_others_than_figure_6() -> None:
     assert others["group"].tolist() == ["CN", "CN", "MCI", "MCI", "AD", "AD"]
     assert not set(first["pair_id"]) & set(others["pair_id"])
     assert figure6.people_of_ages(13, medians.iloc[:0]).empty
+
+
+def slopes(truth: bool) -> pd.DataFrame:
+    rng, stages = np.random.default_rng(0), ["CN", "MCI", "AD"] * 3
+    regions = np.repeat(["Hippocampus", "Precuneus", "Cuneus"], 3)
+    table = pd.DataFrame({"method": "dualglow-conditional", "region": regions, "stage": stages, "n": 9})
+    for name, spread in (("model", 0.01), ("real", 0.05)):
+        table[name] = rng.normal(-0.03, 0.02, 9)
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - spread, table[name] + spread
+    if truth:
+        table["true_total"], table["true_same_mri"] = rng.normal(-0.04, 0.02, (2, 9))
+    return table.assign(simulated=truth)
+
+
+def test_slopes_are_drawn_with_their_intervals_and_the_identity() -> None:
+    table = slopes(truth=True)
+    figure = slopes_compared(table)
+    assert len(figure.axes) == 3
+    for axes, (x, y) in zip(
+        figure.axes, [("real", "model"), ("true_same_mri", "model"), ("true_total", "real")], strict=True
+    ):
+        points = {line.get_label(): line.get_data() for line in axes.lines}
+        ad = table[table["stage"] == "AD"]
+        assert np.asarray(points["AD"][0]) == pytest.approx(ad[x].to_numpy())
+        assert np.asarray(points["AD"][1]) == pytest.approx(ad[y].to_numpy())
+        identity = np.asarray(points["identity"])
+        assert identity[0] == pytest.approx(identity[1])
+        assert axes.get_xlim() == axes.get_ylim()
+        low, high = axes.get_xlim()
+        assert low < table[[x, y]].min().min() < table[[x, y]].max().max() < high
+        ends = [np.asarray(segment)[:, 1] for part in axes.collections for segment in part.get_segments()]
+        assert any(end == pytest.approx([ad[f"{y}_low"].iloc[0], ad[f"{y}_high"].iloc[0]]) for end in ends)
+    assert "not how a person ages (simulated cohort)" in texts(figure)
+
+
+def test_without_a_truth_the_model_stands_beside_the_real_pets_alone() -> None:
+    table = slopes(truth=False)
+    figure = slopes_compared(table)
+    assert len(figure.axes) == 1
+    assert "Truth" not in texts(figure)
+    printed = slopes_table(table)
+    assert "Truth, all" not in printed.cells
+    assert printed.cells["Region"].unique().tolist() == ["Hippocampus", "Precuneus"]
+    assert len(printed.numbers) == 9

@@ -167,6 +167,7 @@ rule figures:
             [
                 collect(rules.figure_ages.output, number=[6, 13]),
                 rules.figure14.output,
+                rules.figure_ageing.output,
             ]
             if CONDITIONAL
             else []

@@ -59,6 +59,7 @@ rule tables:
         rules.table1.output,
         rules.table2.output,
         rules.table3.output,
+        ageing_tables(),
         [path for path in rules.statistics.input if "/tables/" in path],
 
 

@@ -102,6 +102,17 @@ def log_volumes(person: Person, rng: np.random.Generator) -> dict[str, float]:
     return {"ventricles": ventricles, "hippocampus": hippocampus}
 
 
+def mean_uptake(person: Person, effect: Region) -> float:
+    """Uptake of a region's grey matter in people of this age and severity, on average."""
+    return effect.uptake * ((1 - effect.drop * person.severity) * (1 - effect.ageing * decades(person)))
+
+
+def mean_thinning(person: Person, effect: Region) -> float:
+    """Share of a region's grey matter that people of this age and severity have lost, on average."""
+    ageing = CORTEX_PER_DECADE * decades(person) if effect.thinning > 0 else 0.0
+    return effect.thinning * person.severity + ageing
+
+
 def uptake_factors(person: Person, rng: np.random.Generator) -> dict[int, float]:
     """Uptake of each region's grey matter (by label), relative to the cerebral mean of a healthy 75-year-old.
 
@@ -114,8 +125,7 @@ def uptake_factors(person: Person, rng: np.random.Generator) -> dict[int, float]
         part = name.removeprefix("Left_").removeprefix("Right_")
         shared.setdefault(part, rng.normal(0, REGIONAL_SD / np.sqrt(2)))
         individual = np.exp(shared[part] + rng.normal(0, REGIONAL_SD / np.sqrt(2)))
-        change = (1 - effect.drop * person.severity) * (1 - effect.ageing * decades(person))
-        factors[label] = float(effect.uptake * change * individual)
+        factors[label] = float(mean_uptake(person, effect) * individual)
     return factors
 
 
@@ -125,8 +135,7 @@ def thinning(person: Person, rng: np.random.Generator) -> dict[int, float]:
     lost = {}
     for label, name in template().names.items():
         effect = region_of(name)
-        ageing = CORTEX_PER_DECADE * decades(person) if effect.thinning > 0 else 0.0
-        lost[label] = float(effect.thinning * person.severity + ageing + everywhere * (effect.thinning > 0))
+        lost[label] = float(mean_thinning(person, effect) + everywhere * (effect.thinning > 0))
     return lost
 
 

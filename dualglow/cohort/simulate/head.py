@@ -65,11 +65,16 @@ def body(person: Person, rng: np.random.Generator) -> Body:
     mean_size = FEMALE_SIZE if person.sex == "F" else 1.0
     size = np.diag(mean_size * (1 + np.clip(rng.normal(0, SIZE_SD, 3), -0.05, 0.05)))
     size[np.triu_indices(3, 1)] = rng.normal(0, SHEAR_SD, 3)
-    lost = effects.painted(effects.thinning(person, rng), template().regions, 0.0)
-    lost = ndimage.gaussian_filter(lost, 3 / SPACING)
-    folding = (_noise(rng), _noise(rng) + np.float32(THINNING_GAIN) * lost)
+    opened = opened_sulci(effects.thinning(person, rng))
+    folding = (_noise(rng), _noise(rng) + opened)
     backward = exponential(Field(-velocity.vectors, velocity.affine))
     return Body(exponential(velocity), backward, _about_centre(size), folding)
+
+
+def opened_sulci(lost: dict[int, float]) -> Array:
+    """Log-odds of fluid on the template grid where grey matter is lost (share, by label)."""
+    shares = effects.painted(lost, template().regions, 0.0)
+    return np.float32(THINNING_GAIN) * ndimage.gaussian_filter(shares, 3 / SPACING)
 
 
 def _noise(rng: np.random.Generator) -> Array:
@@ -169,10 +174,15 @@ def amyloid_uptake(of: Head, severity: float) -> Array:
 
 def factor_map(person: Person, points: Array, rng: np.random.Generator) -> Array:
     """Uptake factor of grey matter at template points (3, X, Y, Z), smooth between regions (4 mm FWHM)."""
+    return smooth_factors(effects.uptake_factors(person, rng), person.sex, points)
+
+
+def smooth_factors(factors: dict[int, float], sex: str, points: Array) -> Array:
+    """Uptake factors by label as a map at template points (3, X, Y, Z)."""
     base = template()
-    regional = effects.painted(effects.uptake_factors(person, rng), base.regions, 1.0)
+    regional = effects.painted(factors, base.regions, 1.0)
     regional = ndimage.gaussian_filter(regional, 4 / 2.355 / SPACING)
-    if person.sex == "F":
+    if sex == "F":
         regional = regional * np.float32(effects.FEMALE_UPTAKE)
     offset = base.affine[:3, 3].astype(np.float32).reshape(3, 1, 1, 1)
     return ndimage.map_coordinates(regional, (points - offset) / np.float32(SPACING), order=1, mode="nearest")

@@ -1,0 +1,132 @@
+"""Age done right: what a model makes of age against the slopes of real PETs and, if simulated, the true ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dualglow.evaluation.ageing import figure7_regions
+from dualglow.figures.style import STAGE_COLOURS, STAGE_MARKERS, is_simulated, method_name, paper_style, titled
+from dualglow.figures.tables import Table
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Two columns of the table against each other; one with `_low` and `_high` beside it is drawn with its interval."""
+
+    x: str
+    y: str
+    x_label: str
+    y_label: str
+
+
+def panels(slopes: pd.DataFrame) -> list[_Panel]:
+    """What the figure compares; without a truth only the model with the real PETs."""
+    model = f"{method_name(str(slopes['method'].iloc[0]))},\nsame MRI told another age"
+    real = "Real PETs, between people"
+    first = _Panel("real", "model", real, model)
+    if "true_total" not in slopes:
+        return [first]
+    true = "Truth: age alone"
+    return [
+        first,
+        _Panel("true_same_mri", "model", f"{true}, the MRI unchanged", model),
+        _Panel("true_total", "real", f"{true}, MRI and PET", real),
+    ]
+
+
+def slopes_compared(slopes: pd.DataFrame) -> Figure:
+    """Estimated against real and true slopes: a point per region and stage, 95 % intervals, the identity as a line.
+
+    Parameters
+    ----------
+    slopes
+        Rows of `dualglow age-slopes`.
+    """
+    chosen = panels(slopes)
+    with paper_style():
+        figure = Figure(figsize=(3.9 * len(chosen) + 0.3, 4.7), layout="constrained")
+        for axes, panel in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
+            _draw(axes, slopes.dropna(subset=[panel.x, panel.y]), panel)
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        title = "Change of regional uptake per decade of age: cross-sectional, not how a person ages"
+        figure.suptitle(titled(title, is_simulated(slopes)), fontsize=10.5)
+    return figure
+
+
+def _draw(axes: Axes, points: pd.DataFrame, panel: _Panel) -> None:
+    for stage, colour in STAGE_COLOURS.items():
+        part = points[points["stage"] == stage]
+        if part.empty:
+            continue
+        x, y = part[panel.x], part[panel.y]
+        across, up = _interval(part, panel.x), _interval(part, panel.y)
+        axes.errorbar(x, y, up, across, fmt="none", ecolor=colour, elinewidth=0.5, alpha=0.25, zorder=1)
+        axes.plot(x, y, STAGE_MARKERS[stage], color=colour, markersize=3.5, alpha=0.7, mew=0, label=stage, zorder=2)
+    ends = _range(points, panel)
+    axes.plot(ends, ends, color="0.35", linewidth=0.9, linestyle="--", zorder=0, label="identity")
+    axes.set(xlim=ends, ylim=ends, aspect="equal")
+    axes.locator_params(nbins=5)
+    axes.axhline(0, color="0.88", linewidth=0.7, zorder=0)
+    axes.axvline(0, color="0.88", linewidth=0.7, zorder=0)
+    axes.set_xlabel(f"{panel.x_label}\n(SUVR per decade)")
+    axes.set_ylabel(f"{panel.y_label}\n(SUVR per decade)")
+    axes.set_title(agreement(points[panel.x], points[panel.y]), fontsize=8.5)
+
+
+def agreement(x: pd.Series, y: pd.Series) -> str:
+    """Pearson's correlation over regions and stages, and the mean difference y − x."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return f"n = {len(x)}"
+    return f"r = {np.corrcoef(x, y)[0, 1]:.2f}, mean of vertical − horizontal {float((y - x).mean()):+.3f}"
+
+
+def _interval(part: pd.DataFrame, column: str) -> np.ndarray | None:
+    """Distances (2, points) to the ends of the interval."""
+    if f"{column}_low" not in part:
+        return None
+    value = part[column].to_numpy(float)
+    ends = value - part[f"{column}_low"].to_numpy(float), part[f"{column}_high"].to_numpy(float) - value
+    return np.nan_to_num(np.clip(np.stack(ends), 0, None))
+
+
+def _range(points: pd.DataFrame, panel: _Panel) -> tuple[float, float]:
+    """Where the points are, with 0, the same on both axes; intervals may go on beyond."""
+    values = np.append(points[[panel.x, panel.y]].to_numpy(float).ravel(), 0.0)
+    margin = 0.05 * float(np.ptp(values)) + 1e-3
+    return float(values.min()) - margin, float(values.max()) + margin
+
+
+def slopes_table(slopes: pd.DataFrame) -> Table:
+    """All slopes as numbers; in print those of the regions of figure 7."""
+    regions = figure7_regions(list(dict.fromkeys(slopes["region"])))
+    shown = slopes[slopes["region"].isin(regions)]
+    cells = pd.DataFrame(
+        {
+            "Region": shown["region"].str.replace("_", " "),
+            "Stage": shown["stage"],
+            "n": shown["n"].astype(str),
+            "Model, same MRI": [_printed(row, "model") for _, row in shown.iterrows()],
+            "Real, between people": [_printed(row, "real") for _, row in shown.iterrows()],
+        }
+    )
+    if "true_total" in shown:
+        cells["Truth, same MRI"] = [f"{value:.3f}" for value in shown["true_same_mri"]]
+        cells["Truth, all"] = [f"{value:.3f}" for value in shown["true_total"]]
+    caption = (
+        f"Change of mean regional uptake per decade of age (SUVR) with 95 % intervals: what "
+        f"{method_name(str(slopes['method'].iloc[0]))} makes of the same held-out MRIs when it is told another age, "
+        "and the slope over real PETs of different people. Both are cross-sectional: neither is how a person ages."
+    )
+    return Table(slopes.drop(columns="simulated"), cells, caption, "tab:ageing", is_simulated(slopes))
+
+
+def _printed(row: pd.Series, column: str) -> str:
+    if pd.isna(row[column]):
+        return "n/a"
+    if pd.isna(row[f"{column}_low"]):
+        return f"{row[column]:.3f}"
+    return f"{row[column]:.3f} ({row[f'{column}_low']:.3f} to {row[f'{column}_high']:.3f})"
