@@ -23,6 +23,7 @@ for _room in (
     "pictures",
     "ageing",
     "slopes",
+    "ablation",
     "apply",
     "architecture",
     "cohort_figures",

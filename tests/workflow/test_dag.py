@@ -118,6 +118,39 @@ def test_uncertainty_is_measured_on_demand(settings: dict, snakemake: Snakemake)
     assert "--quantiles 0.05,0.95 --samples 19 --temperature 0.7 --seed 1" in result.stdout
 
 
+def test_figures_of_age_need_a_model_that_reads_ages(settings: dict, snakemake: Snakemake) -> None:
+    write_cohort(settings, 12, n_folds=3)
+    settings["methods"] = ["dualglow", "linear"]
+    arguments = ("--dry-run", "--quiet", "rules", "--", "tables", "figures")
+    without = snakemake(settings, *arguments)
+    assert not {"age_series", "figure14", "table_ageing"} & set(jobs(without))
+    assert "Without figures 6, 13, 14 and tables/ageing.tsv: methods has no dualglow-conditional" in without.stderr
+    settings["figures"] = {"conditional": "linear"}
+    planned = jobs(snakemake(settings, *arguments))
+    assert (planned["age_series"], planned["figure_ages"], planned["figure14"], planned["table_ageing"]) == (3, 2, 1, 1)
+    assert "age_truth" not in planned  # nobody knows it of real people
+    settings["cohort"]["simulated"] = True
+    assert jobs(snakemake(settings, *arguments))["age_truth"] == 1
+    settings["figures"] = {"conditional": "dualglow"}
+    refused = snakemake(settings, *arguments)
+    assert refused.returncode != 0
+    assert "figures.conditional: dualglow does not read ages" in refused.stdout + refused.stderr
+
+
+def test_the_ablation_has_a_target_of_its_own(settings: dict, snakemake: Snakemake) -> None:
+    write_cohort(settings, 12, n_folds=3)
+    settings["ablation"] = {"prior_weight": [0, 0.001, 1e-5], "folds": [0, 2]}
+    result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "ablation")
+    planned = jobs(result)
+    assert planned["ablation_train"] == planned["ablation_evaluate"] == planned["ablation_likelihood"] == 6
+    assert planned["figure17"] == 1
+    assert "train" not in planned
+    assert re.search(
+        r"--fold 2 --method dualglow .*--prior-weight 1e-05 .*ablation/prior_weight~1e-05/fold~2/model", result.stdout
+    )
+    assert "figure17" not in jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "all"))
+
+
 def test_methods_with_a_likelihood_are_those_with_a_density() -> None:
     exact = re.search(r"EXACT = .*", (ROOT / "workflow" / "rules" / "uncertainty.smk").read_text())
     assert exact
