@@ -19,6 +19,7 @@ for _room in (
     "uncertainty",
     "results",
     "statistics",
+    "calibration",
     "paper",
     "pictures",
     "ageing",

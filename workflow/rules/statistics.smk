@@ -172,6 +172,71 @@ rule figure_agreement:
         "dualglow figure agreement --agreement {input.table} --out {params.stem} &> {log}"
 
 
+rule calibrate:
+    """Coverage of the intervals of a model's samples, and CRPS."""
+    input:
+        rules.pack.output,
+        weights=rules.train.output.weights,
+        card=rules.train.output.card,
+        folds=rules.split.output.folds,
+    output:
+        "<results>/calibration/{method}/fold-{fold}.tsv",
+    log:
+        "<logs>/calibrate/{method}_fold-{fold}.log",
+    threads: config["training"]["threads"]
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
+        gpu=one_gpu,
+    params:
+        dataset=subpath(input[0], parent=True),
+        model=subpath(input.weights, parent=True),
+        samples=config["evaluation"]["samples"],
+        atlas=config["evaluation"]["atlas"],
+        seed=config["seed"],
+    shell:
+        "dualglow calibrate --model {params.model} --dataset {params.dataset} --folds {input.folds} "
+        "--fold {wildcards.fold} --samples {params.samples} --atlas {params.atlas} --seed {params.seed} "
+        "--threads {threads} --out {output} &> {log}"
+
+
+rule table_calibration:
+    """Coverage of the 50, 90 and 95 % intervals and CRPS per method."""
+    input:
+        of_every_fold(rules.calibrate.output[0]),
+    output:
+        tsv=report(
+            "<results>/tables/calibration.tsv",
+            category="4 Tables",
+            caption="../report/calibration.rst",
+        ),
+        tex="<results>/tables/calibration.tex",
+    log:
+        "<logs>/table_calibration.log",
+    shell:
+        "dualglow table calibration --calibration {input} --out {output.tsv} &> {log}"
+
+
+rule figure_calibration:
+    """Reliability curves."""
+    input:
+        of_every_fold(rules.calibrate.output[0]),
+    output:
+        pdf="<results>/figures/calibration.pdf",
+        png=report(
+            "<results>/figures/calibration.png",
+            category="5 Figures",
+            caption="../report/figure_calibration.rst",
+        ),
+        tsv="<results>/figures/calibration.tsv",
+    log:
+        "<logs>/figure_calibration.log",
+    params:
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure calibration --calibration {input} --out {params.stem} &> {log}"
+
+
 rule statistics:
     """Target: the tables and figures beyond the paper's."""
     input:
@@ -181,3 +246,5 @@ rule statistics:
         rules.figure_effects.output,
         [rules.agreement.output, rules.figure_agreement.output] if WITH_META else [],
         rules.figure_comparison.output if len(METHODS) > 1 else [],
+        rules.table_calibration.output,
+        rules.figure_calibration.output,
