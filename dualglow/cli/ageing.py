@@ -130,7 +130,11 @@ AGES_HELP = """One held-out MRI {who} at six ages, and the change against the pe
     """
 for _number, _who, _rule in (
     (6, "per diagnosis", "Of each fold's people with the median MAE of CN, MCI and AD the median ones are shown."),
-    (13, "of more people", "Those of each fold's people with the median MAE who are not in figure 6 are shown."),
+    (
+        13,
+        "of other people",
+        "Of each diagnosis another one, of the first fold whose median is not in figure 6, is shown.",
+    ),
 ):
     figure_app.command(str(_number), help=AGES_HELP.format(number=_number, who=_who, rule=_rule))(
         _figure_of_ages(_number)

@@ -50,8 +50,12 @@ def slopes_compared(slopes: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(3.9 * len(chosen) + 0.3, 4.7), layout="constrained")
         for axes, panel in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
             _draw(axes, slopes.dropna(subset=[panel.x, panel.y]), panel)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        shown = [axes.get_legend_handles_labels() for axes in figure.axes]
+        named = {label: handle for handles, labels in shown for handle, label in zip(handles, labels, strict=True)}
+        labels = [name for name in (*STAGE_COLOURS, "identity") if name in named]
+        figure.legend(
+            [named[name] for name in labels], labels, loc="outside lower center", ncols=len(labels), frameon=False
+        )
         title = "Change of regional uptake per decade of age: cross-sectional, not how a person ages"
         figure.suptitle(titled(title, is_simulated(slopes)), fontsize=10.5)
     return figure

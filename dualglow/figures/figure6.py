@@ -17,8 +17,6 @@ from dualglow.figures.style import paper_style
 LEAST_LIMIT = 0.02
 """SUVR: the colours of the change reach at least so far, so that a model that ignores age does not look busy."""
 
-MORE_PER_STAGE = 2  # people of figure 13
-
 
 @dataclass(frozen=True)
 class Aged:
@@ -38,8 +36,8 @@ class Aged:
 def people_of_ages(number: int, medians: pd.DataFrame) -> pd.DataFrame:
     """Whom figure 6 or 13 shows, of each fold's people with the median error of their diagnosis.
 
-    Figure 6: of CN, MCI and AD each the one with the median error among these. Figure 13: the next ones, by fold, at
-    most two of each stage. Perhaps nobody.
+    Figure 6: of CN, MCI and AD each the one with the median error among these. Figure 13: of each stage another one, of
+    the first fold that has one. Perhaps nobody.
     """
     if medians.empty:
         return medians
@@ -48,8 +46,8 @@ def people_of_ages(number: int, medians: pd.DataFrame) -> pd.DataFrame:
         return first
     rest = medians[~medians["pair_id"].isin(first["pair_id"])].assign(stage=lambda table: table["group"].map(STAGES))
     order = rest["stage"].map({stage: i for i, stage in enumerate(("CN", "MCI", "AD"))})
-    rest = rest.assign(order=order).sort_values(["order", "fold", "pair_id"]).drop_duplicates("pair_id")
-    return rest.groupby("order").head(MORE_PER_STAGE).drop(columns=["stage", "order"]).reset_index(drop=True)
+    rest = rest.assign(order=order).sort_values(["order", "fold", "pair_id"])
+    return rest.drop_duplicates("order").drop(columns=["stage", "order"]).reset_index(drop=True)
 
 
 def drawn(people: list[Aged]) -> pd.DataFrame:

@@ -125,7 +125,8 @@ def test_figure_13_shows_others_than_figure_6() -> None:
     medians = pd.DataFrame(rows)
     first, others = (figure6.people_of_ages(number, medians) for number in (6, 13))
     assert first["group"].tolist() == ["CN", "MCI", "AD"]
-    assert others["group"].tolist() == ["CN", "CN", "MCI", "MCI", "AD", "AD"]
+    assert others["group"].tolist() == ["CN", "MCI", "AD"]
+    assert set(others["fold"]) <= {0, 1}
     assert not set(first["pair_id"]) & set(others["pair_id"])
     assert figure6.people_of_ages(13, medians.iloc[:0]).empty
 
@@ -172,3 +173,13 @@ def test_without_a_truth_the_model_stands_beside_the_real_pets_alone() -> None:
     assert "Truth, all" not in printed.cells
     assert printed.cells["Region"].unique().tolist() == ["Hippocampus", "Precuneus"]
     assert len(printed.numbers) == 9
+
+
+def test_with_too_few_people_for_a_line_the_truth_is_still_drawn() -> None:
+    table = slopes(truth=True)
+    table[["real", "real_low", "real_high", "model_low", "model_high"]] = np.nan
+    figure = slopes_compared(table)
+    assert figure.axes[0].get_title() == "n = 0"
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["CN", "MCI", "AD", "identity"]
+    assert slopes_table(table).cells["Real, between people"].eq("n/a").all()

@@ -80,10 +80,10 @@ def planned(settings: dict, *arguments: str) -> set[str]:
 
 def test_everything_is_there_and_whole(twin: dict) -> None:
     made = results(twin)
-    for name in ("table1", "table2", "table3"):
+    for name in ("table1", "table2", "table3", "ageing"):
         assert (made / "tables" / f"{name}.tsv").stat().st_size > 0
         assert (made / "tables" / f"{name}.tex").stat().st_size > 0
-    for name in ("figure4", "figure5", "figure7"):
+    for name in (*(f"figure{number}" for number in (4, 5, 6, 7, 9, 10, 11, 12, 13, 14)), "ageing"):
         assert all((made / "figures" / f"{name}.{kind}").stat().st_size > 0 for kind in ("pdf", "png", "tsv"))
     assert (made / "report.zip").stat().st_size > 100_000
     assert not [path for path in made.rglob("*") if ".part" in path.name]
