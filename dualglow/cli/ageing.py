@@ -133,7 +133,7 @@ for _number, _who, _rule in (
     (
         13,
         "of other people",
-        "Of each diagnosis another one, of the first fold whose median is not in figure 6, is shown.",
+        "Of each diagnosis another is shown, of the first fold whose median is not in figure 6.",
     ),
 ):
     figure_app.command(str(_number), help=AGES_HELP.format(number=_number, who=_who, rule=_rule))(
