@@ -20,6 +20,7 @@ for _room in (
     "results",
     "statistics",
     "calibration",
+    "robustness",
     "paper",
     "pictures",
     "ageing",

@@ -1,4 +1,4 @@
-"""The verbs that say whether a model is as sure as it may be: `calibrate`, `table calibration`, `figure calibration`."""
+"""The verbs that say whether a model is as sure as it may be: `calibrate`, its table and its figure."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,8 +36,8 @@ def calibrate(
 
     **Inputs**: a model, the packed dataset and folds.tsv.
 
-    **Outputs**: two rows per pair, for the voxels of the brain and for the means of the atlas's regions: the share inside
-    the central 10 to 95 % intervals, CRPS (fair estimator), error of the median, mean sd of the samples.
+    **Outputs**: two rows per pair, for the voxels of the brain and for the means of the atlas's regions: the share
+    inside the central 10 to 95 % intervals, CRPS (fair estimator), error of the median, mean sd of the samples.
 
     **Units**: shares between 0 and 1, the others SUVR.
 

@@ -75,7 +75,7 @@ def bland_altman(pairs: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(3.2 * columns + 0.3, 2.6 * rows + 1.0), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axes, method in zip(grid.flat, methods, strict=False):
-            own, row = pairs[pairs["method"] == method], facts.loc[method]
+            own, row = pairs[pairs["method"] == method], facts.loc[[method]].iloc[0]
             axes.axhline(0, color="0.75", linewidth=0.8)
             axes.axhline(row["bias"], color="black", linewidth=1.3)
             for limit in (row["loa_low"], row["loa_high"]):
@@ -85,7 +85,7 @@ def bland_altman(pairs: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
                 colour, marker = STAGE_COLOURS.get(stage or "", OTHER), STAGE_MARKERS.get(stage or "", "x")
                 if len(part):
                     axes.scatter(part["mean"], part["difference"], s=16, color=colour, marker=marker, alpha=0.75)
-            axes.set_title(f"{method_name(method)}\nbias {row['bias']:+.3f}, CCC {_number(float(row['ccc']))}")
+            axes.set_title(f"{method_name(method)}\nbias {row['bias']:+.3f}, CCC {_number(row['ccc'])}")
         for axes in list(grid.flat)[len(methods) :]:
             axes.set_visible(False)
         limit = 1.15 * float(np.nanmax(np.abs(pairs["difference"])))

@@ -237,6 +237,57 @@ rule figure_calibration:
         "dualglow figure calibration --calibration {input} --out {params.stem} &> {log}"
 
 
+rule reference_regions:
+    """What another SUVR reference region would have changed."""
+    input:
+        rules.pack.output,
+        synthesis=of_every_fold(SYNTHESIS),
+        folds=rules.split.output.folds,
+    output:
+        tsv=report(
+            "<results>/tables/reference_regions.tsv",
+            category="4 Tables",
+            caption="../report/reference_regions.rst",
+        ),
+        tex="<results>/tables/reference_regions.tex",
+    log:
+        "<logs>/reference_regions.log",
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(480),
+    params:
+        dataset=subpath(input[0], parent=True),
+        synthesis=f"{RESULTS}/synthesis",
+        methods=EVERY_METHOD,
+        atlas=config["evaluation"]["atlas"],
+        seed=config["seed"],
+    shell:
+        "dualglow reference-regions --dataset {params.dataset} --folds {input.folds} --synthesis {params.synthesis} "
+        "{params.methods} --atlas {params.atlas} --seed {params.seed} --out {output.tsv} &> {log}"
+
+
+rule table_resources:
+    """Time and memory per method; the benchmark files are no inputs, for without one its model would be trained again."""
+    input:
+        of_every_fold(SYNTHESIS),
+    output:
+        tsv=report(
+            "<results>/tables/resources.tsv",
+            category="4 Tables",
+            caption="../report/resources.rst",
+        ),
+        tex="<results>/tables/resources.tex",
+    log:
+        "<logs>/table_resources.log",
+    params:
+        benchmarks=f"{RESULTS}/benchmarks",
+        methods=EVERY_METHOD,
+        simulated="--simulated" if config["cohort"]["simulated"] else "",
+    shell:
+        "dualglow table resources --benchmarks {params.benchmarks} {params.methods} {params.simulated} "
+        "--out {output.tsv} &> {log}"
+
+
 rule statistics:
     """Target: the tables and figures beyond the paper's."""
     input:
@@ -248,3 +299,5 @@ rule statistics:
         rules.figure_comparison.output if len(METHODS) > 1 else [],
         rules.table_calibration.output,
         rules.figure_calibration.output,
+        rules.reference_regions.output,
+        rules.table_resources.output,
