@@ -11,6 +11,7 @@ import pandas as pd
 from dualglow.errors import InputError
 from dualglow.files import read_json, read_table, reserve, write_json, write_table, written
 from dualglow.preprocess.derivatives import derivative
+from dualglow.preprocess.duplicates import Duplicates
 from dualglow.preprocess.exclusions import EXCLUSIONS, usable_pairs
 from dualglow.preprocess.grid import MODEL_GRID, Grid
 from dualglow.preprocess.images import load_3d
@@ -82,7 +83,7 @@ def pack(
     Raises
     ------
     InputError
-        If the table is empty or names a pair twice, no pair is usable, `exclude` names an unknown pair, or a derivative
+        If the table is empty or names a pair twice, two subjects have the same image, no pair is usable, `exclude` names an unknown pair, or a derivative
         is missing, damaged, not on the model grid or was made with another reference region.
     """
     table = read_table(pairs, ["pair_id"])
@@ -96,9 +97,11 @@ def pack(
         masks = np.lib.format.open_memmap(masks_part, mode="w+", dtype=np.bool_, shape=(n, *shape))
         reserve(volumes_part)
         reserve(masks_part)
-        for row, pair_id in enumerate(table["pair_id"]):
+        duplicates, subjects = Duplicates(), table.get("subject", table["pair_id"]).astype(str)
+        for row, (pair_id, subject) in enumerate(zip(table["pair_id"], subjects, strict=True)):
             _require_reference(derivatives, pair_id, reference)
             volumes[row], masks[row] = _pair(derivatives, pair_id)
+            duplicates.add(pair_id, subject, dict(zip(("T1", "PET"), volumes[row], strict=True)))
         volumes.flush()
         masks.flush()
     write_table(table, out / "pairs.tsv")

@@ -81,6 +81,22 @@ def test_another_reference_is_refused(derivatives: Path, tmp_path: Path) -> None
     assert not list((tmp_path / "dataset").glob("*"))
 
 
+@pytest.mark.parametrize(
+    ("datatype", "suffix", "desc", "name"), [("anat", "T1w", "brain", "T1"), ("pet", "pet", "suvr", "PET")]
+)
+def test_one_image_under_two_names_is_refused(
+    derivatives: Path, tmp_path: Path, datatype: str, suffix: str, desc: str, name: str
+) -> None:
+    """A duplicate subject, whose copies would lie in two folds; the same subject may have a scan in two pairs."""
+    one, other = (derivative(derivatives, pair, datatype, suffix, desc=desc, **WHERE) for pair in PAIRS)
+    shutil.copy(one, other)
+    with pytest.raises(InputError, match=f"{PAIRS[0]} and {PAIRS[1]} have the same {name}, but not the same subject"):
+        pack(tmp_path / "pairs.tsv", derivatives, tmp_path / "dataset", "pons", simulated=True)
+    assert not list((tmp_path / "dataset").glob("*"))
+    pd.DataFrame({"pair_id": PAIRS, "subject": "900_S_0001"}).to_csv(tmp_path / "pairs.tsv", sep="\t", index=False)
+    pack(tmp_path / "pairs.tsv", derivatives, tmp_path / "dataset", "pons", simulated=True)
+
+
 def test_a_missing_derivative_names_its_file(derivatives: Path, tmp_path: Path) -> None:
     gone = derivative(derivatives, PAIRS[1], "anat", "T1w", desc="brain", **WHERE)
     gone.unlink()
