@@ -89,7 +89,7 @@ def reliability(calibration: pd.DataFrame) -> Figure:
             axes.grid(True, color="0.92", linewidth=0.6)
             axes.set_axisbelow(True)
         panels[0].set_ylabel("Real PET inside (%)")
-        panels[1].text(52, 54, "calibrated", color="0.45", fontsize=8, rotation=45, ha="center", va="center")
+        panels[1].text(50, 55, "calibrated", color="0.45", fontsize=8, rotation=45, ha="center", va="center")
         what = "Central interval of the model's samples (%); curve: median over pairs, bars: quartiles"
         figure.supxlabel(what, fontsize=9)
         handles, names = panels[0].get_legend_handles_labels()
