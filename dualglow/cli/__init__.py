@@ -23,6 +23,7 @@ for _room in (
     "robustness",
     "paper",
     "pictures",
+    "methods",
     "ageing",
     "slopes",
     "ablation",

@@ -83,8 +83,9 @@ def pack(
     Raises
     ------
     InputError
-        If the table is empty or names a pair twice, two subjects have the same image, no pair is usable, `exclude` names an unknown pair, or a derivative
-        is missing, damaged, not on the model grid or was made with another reference region.
+        If the table is empty or names a pair twice, two subjects have the same image, no pair is usable, `exclude`
+        names an unknown pair, or a derivative is missing, damaged, not on the model grid or was made with another
+        reference region.
     """
     table = read_table(pairs, ["pair_id"])
     if table.empty or table["pair_id"].duplicated().any():

@@ -63,6 +63,28 @@ rule tables:
         [path for path in rules.statistics.input if "/tables/" in path],
 
 
+rule methods:
+    """The methods section of a paper, written from what was run."""
+    input:
+        rules.pack.output,
+        rules.describe.output,
+        of_every_fold("<results>/models/{method}/fold-{fold}/model.json"),
+        config="<results>/config.json",
+    output:
+        report(
+            "<results>/methods.md",
+            category="1 Overview",
+            caption="../report/methods.rst",
+        ),
+    log:
+        "<logs>/methods.log",
+    localrule: True
+    params:
+        results=RESULTS,
+    shell:
+        "dualglow methods --results {params.results} --out {output} &> {log}"
+
+
 rule settings:
     """The configuration as it was used, defaults and changes together."""
     output:
@@ -84,6 +106,7 @@ rule named_report:
         rules.preprocess.input,
         rules.qc_report.output,
         rules.cohort.input,
+        rules.methods.output,
         config=rules.settings.output,
     output:
         temp("<results>/report-with-names.zip"),
@@ -91,7 +114,7 @@ rule named_report:
         "<logs>/named_report.log",
     localrule: True
     shell:
-        "snakemake tables figures preprocess qc_report cohort --nolock --workflow-profile none --configfile {input.config} "
+        "snakemake tables figures preprocess qc_report cohort methods --nolock --workflow-profile none --configfile {input.config} "
         "--report {output} &> {log}"
 
 

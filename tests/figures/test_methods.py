@@ -1,0 +1,91 @@
+"""The methods section says what was run, and nothing else."""
+
+import copy
+import inspect
+import re
+import string
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from dualglow import models
+from dualglow.figures.methods import METHODS, Run, methods_text
+from tests.workflow.conftest import ROOT
+
+CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+
+
+@pytest.fixture
+def run() -> Run:
+    """Nine methods with the paper's settings; five pairs of four people."""
+    versions = {"dualglow": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.0"}
+    blocks = {method: {k: v for k, v in CONFIG["models"][method].items() if k != "training"} for method in METHODS}
+    return Run(
+        config=copy.deepcopy(CONFIG),
+        grid={"simulated": True, "shape": [64, 96, 64], "left_out": {"bad": 2}},
+        pairs=pd.DataFrame({"subject": list("aabcd"), "group": ["CN", "CN", "CN", "AD", None]}),
+        description={"GeneratedBy": [{"Name": "DualGlow", "Version": "0.1.0"}, {"Name": "ANTs", "Version": "2.6.5"}]},
+        cards=[
+            {"method": method, "options": options, "window_percentile": 99.9, "versions": versions}
+            for method, options in blocks.items()
+        ],
+    )
+
+
+def test_people_settings_and_versions_are_the_runs(run: Run) -> None:
+    text = methods_text(run)
+    assert "5 pairs of T1-weighted MRI and FDG-PET of 4 people (2 CN, 1 AD, 1 unknown)" in text
+    assert "2 further pairs were left out" in text
+    assert "ANTs 2.6.5" in text
+    assert "4 level(s) of 16 affine couplings with 512 channels" in text
+    assert "90 epochs of AdaMax, learning rate 0.001" in text
+    assert "after their own papers: " in text
+    assert "UcGAN, cGAN, pix2pix: 90 epochs of Adam, learning rate 0.0002" in text
+    assert "DualGlow 0.1.0, python 3.11.7, torch 2.13.0" in text
+    assert "simulated" in text
+
+
+def test_what_is_not_so_is_not_said(run: Run) -> None:
+    run.grid.update(simulated=False, left_out={})
+    run.config["training"]["epochs"] = 7
+    text = methods_text(Run(run.config, run.grid, run.pairs, run.description, run.cards[-2:]))
+    assert "simulated" not in text
+    assert "left out" not in text
+    assert "7 epochs" in text
+    for absent in ("MONAI", "DUAL-GLOW", "pix2pix", "own papers", "90 epochs"):
+        assert absent not in text
+
+
+def test_every_citation_has_its_reference_and_the_other_way_round(run: Run) -> None:
+    text, references = methods_text(run).split("## References")
+    cited = {int(number) for numbers in re.findall(r"\[([\d, ]+)\]", text) for number in numbers.split(",")}
+    listed = [int(number) for number in re.findall(r"^(\d+)\. ", references, flags=re.MULTILINE)]
+    assert listed == list(range(1, len(listed) + 1))
+    assert cited == set(listed)
+
+
+def test_every_method_is_described_by_options_that_it_has() -> None:
+    assert set(METHODS) == set(models.METHODS)
+    for method, (text, _) in METHODS.items():
+        named = {name for _, name, _, _ in string.Formatter().parse(text) if name}
+        assert named <= set(inspect.signature(models.METHODS[method]).parameters), method
+
+
+def test_a_start_beyond_the_paper_is_said(run: Run) -> None:
+    assert "beyond its paper" not in methods_text(run)
+    run.cards[0]["options"]["spatial_prior"] = True
+    assert methods_text(run).count("beyond its paper") == 1
+
+
+def test_without_a_trained_model_one_line_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    from dualglow.cli import main
+
+    (tmp_path / "config.json").write_text('{"methods": ["dualglow"]}')
+    sys.argv = ["dualglow", "methods", "--results", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        main()
+    assert "holds no trained model of dualglow. Train one first." in capsys.readouterr().err
