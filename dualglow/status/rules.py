@@ -8,9 +8,10 @@ from typing import Any
 Wildcards = dict[str, str]
 
 # Rooms of the workflow that are made on demand: what nobody asked for is not missing.
-ON_DEMAND = ("native", "uncertainty")
+ON_DEMAND = ("native", "uncertainty", "ablation")
 PER_PAIR = frozenset({"sub", "ses"})
 PER_MODEL = frozenset({"method", "fold"})
+PER_FOLD = frozenset({"fold"})
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class Cohort:
             for method in self.methods:
                 for fold in self.folds:
                     yield f"{method}_fold-{fold}", {"method": method, "fold": fold}
+        elif rule.wildcards == PER_FOLD:
+            for fold in self.folds:
+                yield f"fold-{fold}", {"fold": fold}
 
 
 def fill(pattern: str, wildcards: Wildcards) -> str:

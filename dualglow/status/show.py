@@ -20,7 +20,10 @@ ROOMS = {
     "evaluate": "classification, age",
     "uncertainty": "likelihood",
     "statistics": "statistics",
-    "paper": "tables, figures, report",
+    "ageing": "ages",
+    "figures": "figures",
+    "ablation": "ablation",
+    "paper": "tables, report",
 }
 COLOURS = {
     State.DONE: "green",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,9 @@ def volumes(model: Synthesiser, batch: Batch, window: float, sampling: Sampling,
 
 def samples(model: Synthesiser, batch: Batch, window: float, sampling: Sampling, seed: int) -> Iterator[np.ndarray]:
     """Random PETs (X, Y, Z) of a batch of one, in SUVR, one at a time, cut to [0, window] as in training."""
+    if not model.stochastic:
+        yield from repeat(_suvr(_predicted(model, batch), window), sampling.samples)
+        return
     generator = torch.Generator(batch.mri.device).manual_seed(seed)
     for _ in range(sampling.samples):
         yield _suvr(_sampled(model, batch, sampling.temperature, generator), window)

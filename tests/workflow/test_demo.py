@@ -108,7 +108,7 @@ def test_training_options_retrain_and_do_not_preprocess(twin: dict) -> None:
 
 def test_figure_options_do_not_retrain(twin: dict) -> None:
     rules = planned({**twin, "figures": {"method": "mean"}})
-    assert "figure_people" in rules
+    assert "figure9" in rules
     assert not rules & {"train", "synthesise", "evaluate", "table1"}
 
 

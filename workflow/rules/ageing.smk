@@ -40,19 +40,19 @@ if CONDITIONAL:
         """The held-out MRIs at six ages; volumes of those people only whom figures 6 and 13 may show."""
         input:
             rules.pack.output,
-            weights="<results>/models/{method}/fold-{fold}/model.safetensors",
-            card="<results>/models/{method}/fold-{fold}/model.json",
+            weights=f"<results>/models/{CONDITIONAL}/fold-{{fold}}/model.safetensors",
+            card=f"<results>/models/{CONDITIONAL}/fold-{{fold}}/model.json",
             folds=rules.split.output.folds,
-            metrics=rules.evaluate.output[0],
+            metrics=f"<results>/metrics/{CONDITIONAL}/fold-{{fold}}.tsv",
         output:
-            directory(AGES),
+            directory(AGES.replace("{method}", CONDITIONAL)),
         log:
-            "<logs>/age_series/{method}_fold-{fold}.log",
+            f"<logs>/age_series/{CONDITIONAL}_fold-{{fold}}.log",
         threads: config["training"]["threads"]
         resources:
             mem_mb=growing(8000),
             runtime=growing(120),
-            gpu=one_gpu,
+            gpu=min(gpus_of(CONDITIONAL), 1),
         params:
             dataset=subpath(input[0], parent=True),
             model=subpath(input.weights, parent=True),

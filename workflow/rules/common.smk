@@ -25,9 +25,14 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-def gpus(wildcards):
+def gpus_of(method):
     """The GPUs that share a training; a closed form has no use for one."""
-    return 0 if wildcards.method in CLOSED_FORMS else config["training"]["gpus"]
+    return 0 if method in CLOSED_FORMS else config["training"]["gpus"]
+
+
+def gpus(wildcards):
+    """The same of a rule's method."""
+    return gpus_of(wildcards.method)
 
 
 def one_gpu(wildcards):

@@ -23,36 +23,39 @@ rule figure4:
         "dualglow figure 4 --metrics {input} --out {params.stem} &> {log}"
 
 
-rule figure_people:
-    """Figures 5, 9, 10, 11: MRI, real and synthetic PET of held-out people, chosen by their error."""
-    input:
-        rules.pack.output,
-        synthesis=of_every_fold(
-            "<results>/synthesis/{method}/fold-{fold}", methods=[SHOWN]
-        ),
-        metrics=of_every_fold(
-            "<results>/metrics/{method}/fold-{fold}.tsv", methods=[SHOWN]
-        ),
-    output:
-        pdf="<results>/figures/figure{number}.pdf",
-        png=report(
-            "<results>/figures/figure{number}.png",
-            category="5 Figures",
-            caption="../report/figure_people.rst",
-        ),
-        tsv="<results>/figures/figure{number}.tsv",
-    log:
-        "<logs>/figure{number}.log",
-    wildcard_constraints:
-        number="5|9|10|11",
-    params:
-        dataset=subpath(input[0], parent=True),
-        synthesis=f"{RESULTS}/synthesis",
-        method=SHOWN,
-        stem=subpath(output.pdf, strip_suffix=".pdf"),
-    shell:
-        "dualglow figure {wildcards.number} --dataset {params.dataset} --synthesis {params.synthesis} "
-        "--method {params.method} --metrics {input.metrics} --out {params.stem} &> {log}"
+# MRI, real and synthetic PET of held-out people, chosen by their error.
+for number in (5, 9, 10, 11):
+
+    rule:
+        name:
+            f"figure{number}"
+        input:
+            rules.pack.output,
+            synthesis=of_every_fold(
+                "<results>/synthesis/{method}/fold-{fold}", methods=[SHOWN]
+            ),
+            metrics=of_every_fold(
+                "<results>/metrics/{method}/fold-{fold}.tsv", methods=[SHOWN]
+            ),
+        output:
+            pdf=f"<results>/figures/figure{number}.pdf",
+            png=report(
+                f"<results>/figures/figure{number}.png",
+                category="5 Figures",
+                caption="../report/figure_people.rst",
+            ),
+            tsv=f"<results>/figures/figure{number}.tsv",
+        log:
+            f"<logs>/figure{number}.log",
+        params:
+            number=number,
+            dataset=subpath(input[0], parent=True),
+            synthesis=f"{RESULTS}/synthesis",
+            method=SHOWN,
+            stem=subpath(output.pdf, strip_suffix=".pdf"),
+        shell:
+            "dualglow figure {params.number} --dataset {params.dataset} --synthesis {params.synthesis} "
+            "--method {params.method} --metrics {input.metrics} --out {params.stem} &> {log}"
 
 
 rule figure7:
@@ -107,33 +110,36 @@ rule figure12:
 
 if CONDITIONAL:
 
-    rule figure_ages:
-        """Figures 6 and 13: the same MRIs at six ages."""
-        input:
-            rules.pack.output,
-            series=of_every_fold(rules.age_series.output[0], methods=[CONDITIONAL]),
-            metrics=of_every_fold(
-                "<results>/metrics/{method}/fold-{fold}.tsv", methods=[CONDITIONAL]
-            ),
-        output:
-            pdf="<results>/figures/figure{number}.pdf",
-            png=report(
-                "<results>/figures/figure{number}.png",
-                category="5 Figures",
-                caption="../report/figure_ages.rst",
-            ),
-            tsv="<results>/figures/figure{number}.tsv",
-        log:
-            "<logs>/figure{number}.log",
-        wildcard_constraints:
-            number="6|13",
-        params:
-            dataset=subpath(input[0], parent=True),
-            series=f"{RESULTS}/ages/{CONDITIONAL}",
-            stem=subpath(output.pdf, strip_suffix=".pdf"),
-        shell:
-            "dualglow figure {wildcards.number} --dataset {params.dataset} --series {params.series} "
-            "--metrics {input.metrics} --out {params.stem} &> {log}"
+    # The same MRIs at six ages.
+    for number in (6, 13):
+
+        rule:
+            name:
+                f"figure{number}"
+            input:
+                rules.pack.output,
+                series=of_every_fold(AGES, methods=[CONDITIONAL]),
+                metrics=of_every_fold(
+                    "<results>/metrics/{method}/fold-{fold}.tsv", methods=[CONDITIONAL]
+                ),
+            output:
+                pdf=f"<results>/figures/figure{number}.pdf",
+                png=report(
+                    f"<results>/figures/figure{number}.png",
+                    category="5 Figures",
+                    caption="../report/figure_ages.rst",
+                ),
+                tsv=f"<results>/figures/figure{number}.tsv",
+            log:
+                f"<logs>/figure{number}.log",
+            params:
+                number=number,
+                dataset=subpath(input[0], parent=True),
+                series=f"{RESULTS}/ages/{CONDITIONAL}",
+                stem=subpath(output.pdf, strip_suffix=".pdf"),
+            shell:
+                "dualglow figure {params.number} --dataset {params.dataset} --series {params.series} "
+                "--metrics {input.metrics} --out {params.stem} &> {log}"
 
     rule figure14:
         """Thirty regions over six ages."""
@@ -160,12 +166,16 @@ rule figures:
     """Target: every figure."""
     input:
         rules.figure4.output,
-        collect(rules.figure_people.output, number=[5, 9, 10, 11]),
+        rules.figure5.output,
+        rules.figure9.output,
+        rules.figure10.output,
+        rules.figure11.output,
         rules.figure7.output,
         rules.figure12.output,
         (
             [
-                collect(rules.figure_ages.output, number=[6, 13]),
+                rules.figure6.output,
+                rules.figure13.output,
                 rules.figure14.output,
                 rules.figure_ageing.output,
             ]
