@@ -51,6 +51,7 @@ def test_every_step_of_the_workflow_is_known_by_its_log(adopt: bool, settings: d
         "batch",  # a target that makes nothing but a mark
         *(f"ablation_{step}" for step in ("train", "synthesise", "evaluate", "likelihood")),
         "figure17",
+        "age_truth",  # of simulated cohorts
         *(["segment"] if adopt else []),
     }
 
