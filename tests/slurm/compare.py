@@ -12,6 +12,7 @@ import pandas as pd
 
 # What differs from run to run: what is deleted some time, durations, the pseudonyms' salt, dates in reports and PDFs.
 RANDOM = ("work", "logs", "benchmarks", "tensorboard", "report", "report.zip", "config.json", "status.tsv")
+TIMED = ("resources.tsv", "resources.tex")
 COMPARED = (".tsv", ".json", ".nii.gz", ".npy", ".mat", ".safetensors", ".png", ".tex")
 
 
@@ -23,7 +24,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def _counts(path: Path, root: Path) -> bool:
     parts = path.relative_to(root).parts
-    random = parts[0] in RANDOM or path.name == "pseudonyms.tsv" or "tensorboard" in parts
+    random = parts[0] in RANDOM or path.name in ("pseudonyms.tsv", *TIMED) or "tensorboard" in parts
     # Hidden names are caches, and what a process that was killed had begun to write.
     hidden = any(part.startswith(".") for part in parts)
     return path.is_file() and path.name.endswith(COMPARED) and not random and not hidden
