@@ -172,38 +172,10 @@ rule figure_agreement:
         "dualglow figure agreement --agreement {input.table} --out {params.stem} &> {log}"
 
 
-rule calibrate:
-    """Coverage of the intervals of a model's samples, and CRPS."""
-    input:
-        rules.pack.output,
-        weights=rules.train.output.weights,
-        card=rules.train.output.card,
-        folds=rules.split.output.folds,
-    output:
-        "<results>/calibration/{method}/fold-{fold}.tsv",
-    log:
-        "<logs>/calibrate/{method}_fold-{fold}.log",
-    threads: config["training"]["threads"]
-    resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
-        gpu=one_gpu,
-    params:
-        dataset=subpath(input[0], parent=True),
-        model=subpath(input.weights, parent=True),
-        samples=config["evaluation"]["samples"],
-        atlas=config["evaluation"]["atlas"],
-        seed=config["seed"],
-    shell:
-        "dualglow calibrate --model {params.model} --dataset {params.dataset} --folds {input.folds} "
-        "--fold {wildcards.fold} --samples {params.samples} --atlas {params.atlas} --seed {params.seed} "
-        "--threads {threads} --out {output} &> {log}"
-
-
 rule table_calibration:
     """Coverage of the 50, 90 and 95 % intervals and CRPS per method."""
     input:
-        of_every_fold(rules.calibrate.output[0]),
+        of_every_fold(rules.calibrate.output[0], methods=CALIBRATED),
     output:
         tsv=report(
             "<results>/tables/calibration.tsv",
@@ -220,7 +192,7 @@ rule table_calibration:
 rule figure_calibration:
     """Reliability curves."""
     input:
-        of_every_fold(rules.calibrate.output[0]),
+        of_every_fold(rules.calibrate.output[0], methods=CALIBRATED),
     output:
         pdf="<results>/figures/calibration.pdf",
         png=report(
@@ -297,7 +269,10 @@ rule statistics:
         rules.figure_effects.output,
         [rules.agreement.output, rules.figure_agreement.output] if WITH_META else [],
         rules.figure_comparison.output if len(METHODS) > 1 else [],
-        rules.table_calibration.output,
-        rules.figure_calibration.output,
+        (
+            [rules.table_calibration.output, rules.figure_calibration.output]
+            if CALIBRATED
+            else []
+        ),
         rules.reference_regions.output,
         rules.table_resources.output,

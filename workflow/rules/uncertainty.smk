@@ -1,5 +1,6 @@
 # What a flow knows beyond its prediction: how probable the held-out real PETs are, and where they are surprising.
 EXACT = [name for name in METHODS if name in ("dualglow", "dualglow-conditional")]
+CALIBRATED = [name for name in METHODS if name in config["evaluation"]["calibrated"]]
 
 
 rule measure_likelihood:
@@ -80,3 +81,31 @@ rule surprise:
     """Target: the z maps of every held-out real PET."""
     input:
         of_every_fold(rules.map_surprise.output[0]),
+
+
+rule calibrate:
+    """Coverage of the intervals of a model's samples, and CRPS."""
+    input:
+        rules.pack.output,
+        weights=rules.train.output.weights,
+        card=rules.train.output.card,
+        folds=rules.split.output.folds,
+    output:
+        "<results>/calibration/{method}/fold-{fold}.tsv",
+    log:
+        "<logs>/calibrate/{method}_fold-{fold}.log",
+    threads: config["training"]["threads"]
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
+        gpu=one_gpu,
+    params:
+        dataset=subpath(input[0], parent=True),
+        model=subpath(input.weights, parent=True),
+        samples=config["evaluation"]["samples"],
+        atlas=config["evaluation"]["atlas"],
+        seed=config["seed"],
+    shell:
+        "dualglow calibrate --model {params.model} --dataset {params.dataset} --folds {input.folds} "
+        "--fold {wildcards.fold} --samples {params.samples} --atlas {params.atlas} --seed {params.seed} "
+        "--threads {threads} --out {output} &> {log}"
