@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slurm
 DEMO = ROOT / "results" / "demo"
 LOCAL, REMOTE = ROOT / "results" / "demo-local", ROOT / "results" / "demo-slurm"
 METHODS = ["dualglow", "linear", "mean"]
-OF_METHODS = ("models", "synthesis", "metrics", "calibration")
+OF_METHODS = ("models", "synthesis", "metrics")
 
 
 @pytest.fixture(scope="module")
