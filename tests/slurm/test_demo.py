@@ -32,7 +32,7 @@ def local() -> Path:
         subprocess.run(["make", "demo"], cwd=ROOT, check=True)
     shutil.rmtree(LOCAL, ignore_errors=True)
     of_methods = [f"{folder}/{method}" for folder in OF_METHODS for method in METHODS]
-    for folder in ("cohort", "derivatives", "dataset", "qc", *of_methods):
+    for folder in ("cohort", "derivatives", "dataset", "qc", "benchmarks", *of_methods):
         shutil.copytree(DEMO / folder, LOCAL / folder, copy_function=os.link)
     snakemake(LOCAL, "--cores", "2", "--", "all")
     return LOCAL
