@@ -35,7 +35,7 @@ class Adversarial(MeanStart):
             raise ConfigError(f"adversarial_weight is {adversarial_weight}; it must not be negative.")
         self.adversarial_weight = adversarial_weight
         self.generator, self.discriminator = generator, discriminator
-        self.to(memory_format=torch.channels_last_3d)  # two to three times as fast on CPUs
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # 2 to 3 times as fast on CPUs
 
     @abstractmethod
     def reconstruction(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -189,8 +189,9 @@ class DualGlow(Synthesiser, Density):
         for batch in batches:
             mri_latents, _ = self.mri_flow(self._input(batch.mri))
             pet_latents, _ = self.pet_flow(self._input(batch.pet))
+            known = columns(batch.covariates, self.names) if self.names else None
             for level, mri, pet in zip(moments, mri_latents, pet_latents, strict=True):
-                level.add(mri, pet)
+                level.add(mri, pet, known)
         self.prior.fit(moments)
 
 

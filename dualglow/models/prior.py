@@ -43,10 +43,13 @@ class Relation(nn.Module):
     """One level of the relation network: from the MRI latent to mean and log-sd of the PET latent (eq. 6).
 
     Shapes: latents, mean and log-sd are (B, channels, *spatial), the channels those of the network they belong to.
-    The convolution starts at 0, that is, with the standard normal prior of Glow, or with the `spatial` prior alone.
+    The convolution starts at 0, that is, with the standard normal prior of Glow, or with the `spatial` prior alone,
+    which has slopes for `columns` covariates.
     """
 
-    def __init__(self, mri_shape: Sequence[int], pet_shape: Sequence[int], how: RelationOptions) -> None:
+    def __init__(
+        self, mri_shape: Sequence[int], pet_shape: Sequence[int], how: RelationOptions, columns: int = 0
+    ) -> None:
         super().__init__()
         if how.spatial and tuple(mri_shape) != tuple(pet_shape):
             raise ConfigError("dualglow: spatial_prior needs MRI and PET with the same number of channels.")
@@ -56,7 +59,7 @@ class Relation(nn.Module):
         self.convolution = convolution(mri_shape[0], outputs, how.kernel, padding=how.kernel // 2, bias=how.bias)
         for parameter in self.convolution.parameters():
             nn.init.zeros_(parameter)
-        self.spatial = VoxelPrior(pet_shape) if how.spatial else None
+        self.spatial = VoxelPrior(pet_shape, columns) if how.spatial else None
 
     def forward(self, mri_latent: Tensor, covariates: Tensor) -> Gaussian:
         found = self.convolution(mri_latent)
@@ -65,7 +68,7 @@ class Relation(nn.Module):
         log_sd = LOG_SD_BOUND * torch.tanh(log_sd / LOG_SD_BOUND)
         if self.spatial is None:
             return mean, log_sd
-        voxel_mean, voxel_log_sd = self.spatial(mri_latent)
+        voxel_mean, voxel_log_sd = self.spatial(mri_latent, covariates)
         return mean + voxel_mean, log_sd + voxel_log_sd
 
     def fit(self, moments: LatentMoments) -> None:
@@ -78,14 +81,14 @@ class CovariateLink(nn.Module):
     """Mean and log-sd of the top PET latent from covariates alone (eqs 16 and 17): linear for each of its entries.
 
     As anatomy keeps its place in MNI space, every entry has its own slope: age does not act everywhere alike. The
-    slopes start at 0; with `spatial`, the intercepts and log-sds start at the training people's.
+    slopes start at 0; with `spatial`, they, the intercepts and the log-sds start at the training people's.
     """
 
     def __init__(self, pet_shape: Sequence[int], names: Sequence[str], unit_variance: bool, spatial: bool) -> None:
         super().__init__()
         self.names, self.unit_variance = tuple(names), unit_variance
         self.slopes = nn.Parameter(torch.zeros(1 if unit_variance else 2, sum(widths(names).values()), *pet_shape))
-        self.intercept = VoxelPrior(pet_shape) if spatial else None
+        self.intercept = VoxelPrior(pet_shape, sum(widths(names).values())) if spatial else None
         self.offset = None if spatial else nn.Parameter(torch.zeros(1 if unit_variance else 2, *pet_shape))
 
     def forward(self, mri_latent: Tensor, covariates: Tensor) -> Gaussian:
@@ -96,11 +99,11 @@ class CovariateLink(nn.Module):
         log_sd = LOG_SD_BOUND * torch.tanh(raw / LOG_SD_BOUND)
         if self.intercept is None:
             return mean, log_sd
-        voxel_mean, voxel_log_sd = self.intercept(torch.zeros_like(mri_latent))
+        voxel_mean, voxel_log_sd = self.intercept(torch.zeros_like(mri_latent), covariates)
         return mean + voxel_mean, log_sd + voxel_log_sd
 
     def fit(self, moments: LatentMoments) -> None:
-        """Set intercepts and log-sds from the training people's PET latents."""
+        """Set slopes, intercepts and log-sds from the training people's PET latents and covariates."""
         if self.intercept is not None:
             self.intercept.fit(moments.of_pet_alone())
 
@@ -123,13 +126,13 @@ class PetPrior(nn.Module):
         learn_top: bool = False,
     ) -> None:
         super().__init__()
-        levels = [Relation(*shapes, how) for shapes in zip(mri_shapes, pet_shapes, strict=True)]
+        columns = sum(widths(names).values()) if conditioning == "add" else 0
+        levels = [Relation(*shapes, how, columns) for shapes in zip(mri_shapes, pet_shapes, strict=True)]
         self.levels: nn.ModuleList = nn.ModuleList(levels)
         self.embeddings: nn.ModuleList | None = None
         if names and conditioning == "replace":
             self.levels[-1] = CovariateLink(pet_shapes[-1], names, how.unit_variance, how.spatial)
         elif names:
-            columns = sum(widths(names).values())
             self.embeddings = nn.ModuleList(nn.Linear(columns, shape[0], bias=False) for shape in pet_shapes)
             for parameter in self.embeddings.parameters():
                 nn.init.zeros_(parameter)

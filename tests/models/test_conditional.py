@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from dualglow.models import COVARIATES, Batch, build
 from dualglow.models.covariates import Reader, columns, gradient_reversal
 from dualglow.models.dualglow import DualGlow, unsqueezed
 from dualglow.models.interface import COVARIATE_COLUMNS
+from dualglow.models.voxel_prior import LatentMoments, VoxelPrior
 
 SHAPE = (8, 8, 8)
 SMALL = {"levels": 2, "steps": 1, "hidden": 8}
@@ -122,6 +124,44 @@ def test_readers_and_loss_are_reported_and_weighted() -> None:
     assert terms["covariate_loss"] > 0
 
 
+@pytest.mark.parametrize("conditioning", ["replace", "add"])
+def test_with_a_spatial_prior_age_acts_from_the_start_where_it_does(conditioning: str) -> None:
+    """The PET loses 0.1 per sd of age in one half of the volume; nothing has been trained yet.
+
+    Each place's own slope counts one third, that of the whole, -0.05, two thirds (SHRINKAGE).
+    """
+    batch, unseen = ageing(96, seed=1), ageing(8, seed=5)
+    batch.pet[..., 4:] = 0.5
+    model = model_of(conditioning=conditioning, spatial_prior=True).eval()
+    model.initialise([Batch(*(part[i : i + 32] for part in batch)) for i in range(0, 96, 32)])
+    older = unseen.covariates.clone()
+    older[:, 0] += 1
+    change = model.predict(unseen.mri, older, unseen.mask) - model.predict(unseen.mri, unseen.covariates, unseen.mask)
+    here, there = (float(half.mean()) for half in (change[..., :4], change[..., 4:]))
+    assert here < min(1.2 * there, -0.02)
+    if conditioning == "add":  # else age reaches the top latent alone
+        assert here == pytest.approx(-0.1 / 3 - 0.05 * 2 / 3, abs=0.01)
+        assert there == pytest.approx(-0.05 * 2 / 3, abs=0.01)
+
+
+def test_slopes_of_covariates_are_numpys_where_all_places_are_alike() -> None:
+    """Where every voxel says the same, the common regression is the voxel's own, and shrinkage changes nothing."""
+    random = torch.Generator().manual_seed(0)
+    mri, age = torch.randn(20, 1, 1, 1, 1, generator=random), torch.randn(20, 1, generator=random)
+    pet = 0.7 * mri - 0.3 * age[..., None, None, None] + 0.2 + 0.1 * torch.randn(mri.shape, generator=random)
+    moments = LatentMoments()
+    moments.add(mri.expand(-1, -1, 2, 2, 2), pet.expand(-1, -1, 2, 2, 2), age)
+    prior = VoxelPrior((1, 2, 2, 2), columns=1)
+    prior.fit(moments)
+    design = np.stack([mri.flatten(), age.flatten(), np.ones(20)], axis=1)
+    found, (residual,), *_ = np.linalg.lstsq(design, pet.flatten().numpy(), rcond=None)
+    parameters = (prior.slope, prior.covariate_slopes, prior.intercept)
+    for parameter, expected in zip(parameters, found, strict=True):
+        assert parameter is not None
+        assert parameter.detach().numpy() == pytest.approx(expected, abs=1e-5)
+    assert prior.log_sd.detach().numpy() == pytest.approx(np.log(residual / 20) / 2, abs=1e-5)
+
+
 @pytest.mark.parametrize("spatial", [False, True])
 def test_the_conditional_model_starts_and_saves_like_the_other(spatial: bool) -> None:
     batch = ageing(6, seed=3)
@@ -132,11 +172,11 @@ def test_the_conditional_model_starts_and_saves_like_the_other(spatial: bool) ->
     restored = model_of(**options).eval()
     restored.load_state_dict(model.state_dict())
     torch.testing.assert_close(restored.bits(batch), model.bits(batch))
-    if spatial:  # the mean MRI latents and nobody's covariates decode to the mean PET
+    if spatial:  # the mean MRI latents and covariates decode to the mean PET
         with torch.no_grad():
             means = [z.mean(0, keepdim=True) for z in model.mri_flow(batch.mri - 0.5 + 1 / 512)[0]]
             decoded = model._decode(
-                [mean for mean, _ in model._priors(means, torch.zeros(1, COVARIATES))], torch.ones(1)
+                [mean for mean, _ in model._priors(means, batch.covariates.mean(0, keepdim=True))], torch.ones(1)
             )
         torch.testing.assert_close(decoded[0], batch.pet.mean(0), atol=1e-3, rtol=0)
 
