@@ -37,10 +37,10 @@ test: install
 
 test-slurm: install
 	python -m tests.slurm.cluster up $(SLURM)
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m slurm; status=$$?; python -m tests.slurm.cluster down $(SLURM); exit $$status
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "slurm and not slow"; status=$$?; python -m tests.slurm.cluster down $(SLURM); exit $$status
 
 test-slow: install
-	OMP_NUM_THREADS=1 pytest -n 2 --dist load -m slow
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup -m slow
 
 # docs/benchmarks.md says what these measure. The last two need a GPU and the demo's dataset, and say so without them.
 benchmark: install
