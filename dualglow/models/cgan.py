@@ -14,29 +14,35 @@ from dualglow.models.networks import UNet, check, plain_generator, residual_disc
 CONVOLUTIONS = 12  # of the generator (Sun et al. 2019, §4)
 
 
-class ContextGan(Adversarial):
+class ConditionalGan(Adversarial):
     """Adversarial loss, squared error and gradient difference (Nie et al. 2018, eqs 3 to 5).
 
-    `gradient_weight` is that of the gradient difference beside the squared error. It has no noise: every sample is the
+    Generator of 12 convolutions, discriminator of 8 residual blocks; `width` is their number of channels,
+    `gradient_weight` that of the gradient difference beside the squared error. It has no noise: every sample is the
     prediction.
     """
 
     stochastic: ClassVar[bool] = False
+    name: ClassVar[str] = "cgan"
 
     def __init__(
         self,
         shape: tuple[int, ...],
-        generator: nn.Module,
-        width: int,
-        adversarial_weight: float,
-        gradient_weight: float,
-        from_mean: bool,
+        width: int = 32,
+        adversarial_weight: float = 0.001,
+        gradient_weight: float = 1.0,
+        from_mean: bool = False,
     ) -> None:
+        check(self.name, shape, width)
         if gradient_weight < 0:
-            raise ConfigError(f"gradient_weight is {gradient_weight}; it must not be negative.")
+            raise ConfigError(f"{self.name}: gradient_weight is {gradient_weight}; it must not be negative.")
         discriminator = residual_discriminator(shape, width)
-        super().__init__(shape, generator, discriminator, adversarial_weight, from_mean)
+        super().__init__(shape, self.drawer(width), discriminator, adversarial_weight, from_mean)
         self.gradient_weight = gradient_weight
+
+    def drawer(self, width: int) -> nn.Module:
+        """The generator."""
+        return plain_generator(width, CONVOLUTIONS)
 
     def reconstruction(self, made: Tensor, batch: Batch) -> dict[str, Tensor]:
         real = batch.pet * batch.mask
@@ -49,35 +55,13 @@ class ContextGan(Adversarial):
         return self.predict(mri, covariates, mask)
 
 
-class ConditionalGan(ContextGan):
-    """Generator of 12 convolutions, discriminator of 8 residual blocks; `width` is their width."""
-
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        width: int = 32,
-        adversarial_weight: float = 0.5,
-        gradient_weight: float = 1.0,
-        from_mean: bool = False,
-    ) -> None:
-        check("cgan", shape, width)
-        generator = plain_generator(width, CONVOLUTIONS)
-        super().__init__(shape, generator, width, adversarial_weight, gradient_weight, from_mean)
-
-
-class UNetGan(ContextGan):
+class UNetGan(ConditionalGan):
     """The same with a U-Net of 15 convolutions for a generator (UcGAN of Sun et al. 2019, §4)."""
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        width: int = 32,
-        adversarial_weight: float = 0.5,
-        gradient_weight: float = 1.0,
-        from_mean: bool = False,
-    ) -> None:
-        check("ucgan", shape, width)
-        super().__init__(shape, UNet(width), width, adversarial_weight, gradient_weight, from_mean)
+    name: ClassVar[str] = "ucgan"
+
+    def drawer(self, width: int) -> nn.Module:
+        return UNet(width)
 
 
 def gradient_difference(one: Tensor, other: Tensor) -> Tensor:
