@@ -83,7 +83,7 @@ def test_mistakes_are_named() -> None:
         build("linear", SHAPE, {}).initialise([])
     with pytest.raises(ConfigError, match="ridge is 0"):
         build("linear", SHAPE, {"ridge": 0})
-    with pytest.raises(ConfigError, match=r"'glow': unknown.*dualglow, dualglow-conditional, mean, linear"):
+    with pytest.raises(ConfigError, match=r"'glow': unknown.*dualglow, dualglow-conditional, cgan, .*, mean, linear"):
         build("glow", SHAPE, {})
     with pytest.raises(ConfigError, match="no option widht"):
         build("linear", SHAPE, {"widht": 3})

@@ -23,7 +23,7 @@ def test_a_run_that_did_nothing(tree: Tree) -> None:
     assert {item.rule.name for item in found.of(State.DONE)} == {"scan", "pair", "split"}
     assert found.alive is False
     assert not {item.rule.room for item in found.items} & {"native", "uncertainty"}
-    assert len([item for item in found.of(State.MISSING) if item.rule.name == "train"]) == 3 * 2
+    assert len([item for item in found.of(State.MISSING) if item.rule.name == "train"]) == 9 * 2
 
 
 def test_everything_is_done(tree: Tree) -> None:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from dualglow import models
-from dualglow.errors import DualGlowError
+from dualglow.errors import ConfigError, DualGlowError
 from dualglow.models import METHODS, Batch
 from dualglow.models.dualglow import DualGlow
 from dualglow.training.checkpoint import load_model
 from dualglow.training.fold import Request, train_fold
 from dualglow.training.numerics import autocast, compile_networks, matrix_precision
-from dualglow.training.optimisation import Optimisation
+from dualglow.training.optimisation import OPTIMISERS, Optimisation
 from tests.training.conftest import Tiny
 
 CPU = torch.device("cpu")
@@ -190,6 +190,25 @@ def test_beta2_reaches_the_optimiser(dataset: Path, folds: Path, tmp_path: Path,
             super().step(closure)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim, "Adamax", Watched)
+        patch.setitem(OPTIMISERS, "adamax", Watched)
         train(dataset, folds, tmp_path / "model", "tiny", {}, epochs=1, batch_size=2, beta2=beta2)
     assert seen == [(0.9, expected)] * 3
+
+
+def test_the_optimiser_is_the_one_asked_for(
+    dataset: Path, folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Watched(torch.optim.Adam):
+        def step(self, closure: object = None) -> None:
+            seen.append(self.param_groups[0]["betas"])
+            super().step(closure)
+
+    monkeypatch.setitem(OPTIMISERS, "adam", Watched)
+    train(dataset, folds, tmp_path / "model", "tiny", {}, epochs=1, batch_size=2, optimiser="adam", beta1=0.5)
+    assert seen == [(0.5, 0.999)] * 3
+    with pytest.raises(ConfigError, match="--optimiser sgd: choose one of adamax, adam"):
+        Optimisation(optimiser="sgd")
+    with pytest.raises(ConfigError, match="--beta1 1"):
+        Optimisation(beta1=1.0)

@@ -127,7 +127,12 @@ def test_figures_of_age_need_a_model_that_reads_ages(settings: dict, snakemake: 
     assert "Without figures 6, 13, 14 and tables/ageing.tsv: methods has no dualglow-conditional" in without.stderr
     settings["figures"] = {"conditional": "linear"}
     planned = jobs(snakemake(settings, *arguments))
-    assert (planned["age_series"], planned["figure6"] + planned["figure13"], planned["figure14"], planned["table_ageing"]) == (3, 2, 1, 1)
+    assert (
+        planned["age_series"],
+        planned["figure6"] + planned["figure13"],
+        planned["figure14"],
+        planned["table_ageing"],
+    ) == (3, 2, 1, 1)
     assert "age_truth" not in planned  # nobody knows it of real people
     settings["cohort"]["simulated"] = True
     assert jobs(snakemake(settings, *arguments))["age_truth"] == 1

@@ -130,12 +130,13 @@ def test_planted_scans_are_excluded_for_their_reason_and_no_other(twin: dict) ->
 def test_the_report_holds_every_kind_of_result(twin: dict) -> None:
     with zipfile.ZipFile(results(twin) / "report.zip") as report:
         names = [Path(name).name for name in report.namelist()]
-    assert names.count("training.png") == 2 * 4  # folds × methods
+    assert names.count("training.png") == 2 * 6  # folds × methods
     assert sum(name.endswith("desc-suvr_pet.webp") for name in names) == 6
     assert len([name for name in names if re.fullmatch(r"P[0-9a-f]{8}-\d\.html", name)]) == 6
     assert {"index.html", "group.tsv", "template.webp"} <= set(names)
     for name in ("cohort.png", "cohort_days.png", "table1.tsv", "figure4.png", "figure5.png", "figure7.png"):
         assert name in names
+    assert {"methods.md", "comparison.png", "figure6.png", "figure12.png"} <= set(names)
 
 
 def test_the_report_names_nobody(twin: dict) -> None:
