@@ -14,22 +14,6 @@ ABLATED = f"<results>/ablation/{SWEEP.wildcard_pattern}"
 ABLATED_LOG = "<logs>/ablation/prior_weight~{prior_weight}_fold~{fold}"
 
 
-def ablated(name):
-    """This file of every run of the sweep."""
-    return [f"{RESULTS}/ablation/{run}/{name}" for run in SWEEP.instance_patterns]
-
-
-def ablated_options(wildcards):
-    """DUAL-GLOW's options, network and training, with another λ."""
-    options = config["models"]["dualglow"]
-    network = {name: options[name] for name in options if name != "training"}
-    how = config["training"] | options.get("training", {})
-    chosen = network | {"prior_weight": wildcards.prior_weight}
-    return flags(
-        chosen | {name: how[name] for name in how if name not in ("threads", "gpus")}
-    )
-
-
 rule ablation_train:
     """DUAL-GLOW with one λ on one fold."""
     input:

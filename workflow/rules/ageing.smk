@@ -1,35 +1,5 @@
 # What a model that reads ages makes of the same MRIs at other ages; nothing where the configuration has no such model.
-import sys
-
 AGES = "<results>/ages/{method}/fold-{fold}"
-
-
-def ages_tables(wildcards, input):
-    """The tables in the folders of age series among the inputs."""
-    return [f"{folder}/ages.tsv" for folder in input.ages]
-
-
-def conditional():
-    """The method of figures 6, 13 and 14, or none; a method that reads no ages is an error."""
-    method = config["figures"]["conditional"]
-    if method is None or method not in METHODS:
-        if workflow.is_main_process:
-            print(
-                "Without figures 6, 13, 14 and tables/ageing.tsv: methods has no "
-                f"{method or 'method for figures.conditional'}.",
-                file=sys.stderr,
-            )
-        return None
-    read = {"linear": ["age"], "dualglow-conditional": ["age"]} | {
-        name: options["covariates"]
-        for name, options in config["models"].items()
-        if "covariates" in options
-    }
-    if "age" not in read.get(method, []):
-        raise WorkflowError(
-            f"configuration: figures.conditional: {method} does not read ages. Put age among its covariates, or write null."
-        )
-    return method
 
 
 CONDITIONAL = conditional()
@@ -139,8 +109,3 @@ if CONDITIONAL:
             stem=subpath(output.pdf, strip_suffix=".pdf"),
         shell:
             "dualglow figure ageing --slopes {input} --out {params.stem} &> {log}"
-
-
-def ageing_tables():
-    """What target `tables` makes of it."""
-    return rules.table_ageing.output if CONDITIONAL else []

@@ -1,5 +1,6 @@
 # Names of files and choices of inputs that several rules share.
 import json
+import sys
 import pandas as pd
 from functools import cache
 from pathlib import Path
@@ -237,3 +238,47 @@ def native_files(wildcards):
                 str(out / name.replace("_desc-", "_space-T1w_desc-")) for name in names
             ]
     return found
+
+
+def ages_tables(wildcards, input):
+    """The tables in the folders of age series among the inputs."""
+    return [f"{folder}/ages.tsv" for folder in input.ages]
+
+
+def conditional():
+    """The method of figures 6, 13 and 14, or none; a method that reads no ages is an error."""
+    method = config["figures"]["conditional"]
+    if method is None or method not in METHODS:
+        if workflow.is_main_process:
+            print(
+                "Without figures 6, 13, 14 and tables/ageing.tsv: methods has no "
+                f"{method or 'method for figures.conditional'}.",
+                file=sys.stderr,
+            )
+        return None
+    read = {"linear": ["age"], "dualglow-conditional": ["age"]} | {
+        name: options["covariates"]
+        for name, options in config["models"].items()
+        if "covariates" in options
+    }
+    if "age" not in read.get(method, []):
+        raise WorkflowError(
+            f"configuration: figures.conditional: {method} does not read ages. Put age among its covariates, or write null."
+        )
+    return method
+
+
+def ablated(name):
+    """This file of every run of the sweep."""
+    return [f"{RESULTS}/ablation/{run}/{name}" for run in SWEEP.instance_patterns]
+
+
+def ablated_options(wildcards):
+    """DUAL-GLOW's options, network and training, with another λ."""
+    options = config["models"]["dualglow"]
+    network = {name: options[name] for name in options if name != "training"}
+    how = config["training"] | options.get("training", {})
+    chosen = network | {"prior_weight": wildcards.prior_weight}
+    return flags(
+        chosen | {name: how[name] for name in how if name not in ("threads", "gpus")}
+    )

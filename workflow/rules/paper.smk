@@ -59,7 +59,7 @@ rule tables:
         rules.table1.output,
         rules.table2.output,
         rules.table3.output,
-        ageing_tables(),
+        rules.table_ageing.output if CONDITIONAL else [],
         [path for path in rules.statistics.input if "/tables/" in path],
 
 
@@ -80,7 +80,7 @@ rule methods:
         "<logs>/methods.log",
     localrule: True
     params:
-        results=RESULTS,
+        results=subpath(output[0], parent=True),
     shell:
         "dualglow methods --results {params.results} --out {output} &> {log}"
 
