@@ -118,7 +118,7 @@ def _training(how: dict[str, Any]) -> str:
 def _budget(how: dict[str, Any]) -> str:
     name = {"adamax": "AdaMax", "adam": "Adam"}[how["optimiser"]]
     steps = f"{how['batch_size']} pair(s) per step"
-    return f"{how['epochs']} epochs of {name}, learning rate {how['learning_rate']:g}, {steps}"
+    return f"{how['epochs']} epoch(s) of {name}, learning rate {how['learning_rate']:g}, {steps}"
 
 
 def _own_training(run: Run) -> list[str]:
