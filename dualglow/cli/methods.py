@@ -30,6 +30,10 @@ def methods(
     for card in sorted((results / "models").glob("*/fold-*/model.json")):
         cards.setdefault(card.parts[-3], card)
     config = read_json(results / "config.json")
+    if "methods" not in config:
+        raise InputError(
+            f"{results}/config.json: names no methods; another version wrote it. Start the run again first."
+        )
     named = [name for name in in_order(cards) if name in config["methods"]]
     if not named:
         raise InputError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dualglow.errors import InputError
 from dualglow.files import read_table
 from dualglow.preprocess.exclusions import COLUMNS, EXCLUSIONS, read_exclude
 from dualglow.status.disk import Tree
@@ -71,10 +72,12 @@ class Survey:
 def survey(results: Path) -> Survey:
     """Look at a results tree.
 
-    Raises InputError if no run is recorded in it, or one of its tables cannot be read.
+    Raises InputError if no run is recorded in it, another version made it, or one of its tables cannot be read.
     """
     runs = recorded(results)
     run = runs[0]
+    if "methods" not in run.config:
+        raise InputError(f"{results}: its last run was made by another version of DualGlow. Start the run again first.")
     rules = read_rules(run.rules, run.results)
     cohort = _cohort(results, run)
     judge = Judge(results, runs, rules)

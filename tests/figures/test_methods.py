@@ -89,3 +89,7 @@ def test_without_a_trained_model_one_line_says_so(tmp_path: Path, capsys: pytest
     with pytest.raises(SystemExit):
         main()
     assert "holds no trained model of dualglow. Train one first." in capsys.readouterr().err
+    (tmp_path / "config.json").write_text('{"models": {}}')
+    with pytest.raises(SystemExit):
+        main()
+    assert "names no methods; another version wrote it" in capsys.readouterr().err

@@ -312,6 +312,12 @@ def test_without_a_run_it_says_what_to_do(tree: Tree) -> None:
             survey(tree.directory / folder)
 
 
+def test_a_run_of_another_version_is_said(tree: Tree) -> None:
+    tree.change_run(config={"models": {"dualglow": {}}})
+    with pytest.raises(InputError, match="another version of DualGlow"):
+        tree.look()
+
+
 def test_what_slurm_refused_is_said(tree: Tree) -> None:
     """Such a job never began; Snakemake leaves an empty log."""
     tree.write("logs/train/dualglow_fold-0.log", "")
