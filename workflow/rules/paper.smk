@@ -73,7 +73,7 @@ rule methods:
     output:
         report(
             "<results>/methods.md",
-            category="1 Overview",
+            category="6 Methods",
             caption="../report/methods.rst",
         ),
     log:
