@@ -128,7 +128,7 @@ def test_readers_and_loss_are_reported_and_weighted() -> None:
 def test_with_a_spatial_prior_age_acts_from_the_start_where_it_does(conditioning: str) -> None:
     """The PET loses 0.1 per sd of age in one half of the volume; nothing has been trained yet.
 
-    Each place's own slope counts one third, that of the whole, -0.05, two thirds (SHRINKAGE).
+    Each place's own slope counts as the 96 people that it was seen in, that of the whole, -0.05, as 16 more.
     """
     batch, unseen = ageing(96, seed=1), ageing(8, seed=5)
     batch.pet[..., 4:] = 0.5
@@ -140,8 +140,8 @@ def test_with_a_spatial_prior_age_acts_from_the_start_where_it_does(conditioning
     here, there = (float(half.mean()) for half in (change[..., :4], change[..., 4:]))
     assert here < min(1.2 * there, -0.02)
     if conditioning == "add":  # else age reaches the top latent alone
-        assert here == pytest.approx(-0.1 / 3 - 0.05 * 2 / 3, abs=0.01)
-        assert there == pytest.approx(-0.05 * 2 / 3, abs=0.01)
+        assert here == pytest.approx((-0.1 * 96 - 0.05 * 16) / 112, abs=0.01)
+        assert there == pytest.approx(-0.05 * 16 / 112, abs=0.01)
 
 
 def test_slopes_of_covariates_are_numpys_where_all_places_are_alike() -> None:
