@@ -24,6 +24,7 @@ for _room in (
     "paper",
     "pictures",
     "methods",
+    "overview",
     "ageing",
     "slopes",
     "ablation",

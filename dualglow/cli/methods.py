@@ -11,18 +11,21 @@ from dualglow.cli.app import app
 @app.command()
 def methods(
     results: Annotated[Path, typer.Option(help="Results folder of a finished run.")],
-    out: Annotated[Path | None, typer.Option(help="The .md to write. Without it, print the text.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The .md to write; .html goes beside it. Without it, print it.")
+    ] = None,
 ) -> None:
     """Write the methods section of a paper, from what was really run: settings, versions, people, references.
 
     Inputs: config.json, dataset/, derivatives/dataset_description.json and a model card per method below --results.
 
-    Outputs: Markdown, ready to paste; read it before you sign it.
+    Outputs: Markdown, ready to paste, and the same as a page; read it before you sign it.
 
     Example: `dualglow methods --results results --out results/methods.md`
     """
     from dualglow.errors import InputError
     from dualglow.figures.methods import Run, methods_text
+    from dualglow.figures.pages import page
     from dualglow.figures.style import in_order
     from dualglow.files import read_json, read_table, written
 
@@ -52,3 +55,5 @@ def methods(
         return
     with written(out) as part:
         part.write_text(text, encoding="utf-8")
+    with written(out.with_suffix(".html")) as part:
+        part.write_text(page("text", title="Methods", text=text), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The verbs that write the paper's tables and figures: `table 1` to `table 3`, `figure 4`."""
+"""The verbs that write the paper's tables and figures: `table 1` to `table 3`, `table folds`, `figure 4`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from dualglow.figures.tables import Table
 
-table_app = typer.Typer(help="Write a table of the paper as .tsv and .tex.", no_args_is_help=True)
+table_app = typer.Typer(help="Write a table as .tsv, .tex and .html.", no_args_is_help=True)
 figure_app = typer.Typer(help="Write a figure of the paper as .pdf, .png and .tsv.", no_args_is_help=True)
 app.add_typer(table_app, name="table")
 app.add_typer(figure_app, name="figure")
@@ -21,7 +21,7 @@ app.add_typer(figure_app, name="figure")
 MetricsFiles = Annotated[list[Path], typer.Option("--metrics", help="Table(s) of `dualglow evaluate`: F1 F2 …")]
 MoreFiles = Annotated[list[Path] | None, typer.Argument(hidden=True)]
 TableOut = Annotated[
-    Path | None, typer.Option("--out", help="The .tsv to write; .tex goes beside it. Without it, print the table.")
+    Path | None, typer.Option("--out", help="The .tsv to write; .tex and .html go beside it. Without it, print it.")
 ]
 FigureOut = Annotated[Path, typer.Option("--out", help="Without ending: .pdf, .png and .tsv are added.")]
 
@@ -76,6 +76,25 @@ def table_3(
     grid = pairs.with_name("grid.json")
     known = grid.is_file() and bool(read_json(grid).get("simulated"))
     finish(demographics(table, simulated or known), out)
+
+
+@table_app.command("folds")
+def table_folds(
+    demographics: Annotated[Path, typer.Option(help="folds_demographics.tsv of `dualglow split`.")],
+    out: TableOut = None,
+    simulated: Annotated[bool, typer.Option("--simulated", help="These people are simulated: say so.")] = False,
+) -> None:
+    """Who trains, validates and is tested in every fold.
+
+    Inputs: folds_demographics.tsv. Outputs: .tsv, .tex and .html. Units: years.
+
+    Example: `dualglow table folds --demographics results/cohort/folds_demographics.tsv
+    --out results/tables/people_per_fold.tsv`
+    """
+    from dualglow.figures.folds import COLUMNS, folds_table
+    from dualglow.files import read_table
+
+    finish(folds_table(read_table(demographics, COLUMNS), simulated), out)
 
 
 @figure_app.command("4")

@@ -1,35 +1,31 @@
 """The methods section of a paper, written from what was really run."""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dualglow.cohort.scan import GROUPS
+from dualglow.figures.sources import Citations
 from dualglow.figures.style import method_name
-
-GLOW = "Kingma DP, Dhariwal P. Glow: generative flow with invertible 1×1 convolutions. NeurIPS, 2018."
-DUALGLOW = "Sun H et al. DUAL-GLOW: conditional flow-based generative model for modality transfer. ICCV, 2019."
-NIE = (
-    "Nie D et al. Medical image synthesis with deep convolutional adversarial networks. "
-    "IEEE Trans Biomed Eng 65:2720, 2018."
-)
-UNET = "Ronneberger O et al. U-Net: convolutional networks for biomedical image segmentation. MICCAI, 2015."
-ESSER = "Esser P et al. A variational U-Net for conditional appearance and shape generation. CVPR, 2018."
-ISOLA = "Isola P et al. Image-to-image translation with conditional adversarial networks. CVPR, 2017."
-MONAI = "Cardoso MJ et al. MONAI: an open-source framework for deep learning in healthcare. arXiv:2211.02701, 2022."
 
 # What each method is, with the places of its options, and its sources.
 _FLOW = "{levels} level(s) of {steps} affine couplings with {hidden} channels"
 METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "dualglow": (f"two invertible networks, {_FLOW}, and a relation network between their latents", (DUALGLOW, GLOW)),
-    "dualglow-conditional": (f"the same, {_FLOW}, conditional on {{covariates}}", (DUALGLOW, GLOW)),
-    "cgan": ("a generator of 12 convolutions, width {width}, against 8 residual blocks", (NIE, MONAI)),
-    "ucgan": ("a U-Net of 15 convolutions, width {width}, against 8 residual blocks", (NIE, UNET, MONAI)),
-    "cvae": ("a variational U-Net of 13 residual blocks, width {width}", (ESSER, MONAI)),
-    "pix2pix": ("a U-Net of width {width} against a PatchGAN, L1 weight {l1_weight}", (ISOLA, UNET, MONAI)),
-    "iglow": (f"one invertible network of both images, {_FLOW}, the PET found in {{iterations}} steps", (GLOW,)),
+    "dualglow": (
+        f"two invertible networks, {_FLOW}, and a relation network between their latents",
+        ("dualglow", "glow"),
+    ),
+    "dualglow-conditional": (f"the same, {_FLOW}, conditional on {{covariates}}", ("dualglow", "glow")),
+    "cgan": ("a generator of 12 convolutions, width {width}, against 8 residual blocks", ("nie", "monai")),
+    "ucgan": ("a U-Net of 15 convolutions, width {width}, against 8 residual blocks", ("nie", "unet", "monai")),
+    "cvae": ("a variational U-Net of 13 residual blocks, width {width}", ("esser", "monai")),
+    "pix2pix": ("a U-Net of width {width} against a PatchGAN, L1 weight {l1_weight}", ("isola", "unet", "monai")),
+    "iglow": (f"one invertible network of both images, {_FLOW}, the PET found in {{iterations}} steps", ("glow",)),
     "linear": ("least squares at every voxel on T1 intensity, age and sex", ()),
     "mean": ("the mean training PET", ()),
 }
@@ -56,30 +52,57 @@ def methods_text(run: Run) -> str:
     template = Environment(
         loader=PackageLoader("dualglow.figures"), undefined=StrictUndefined, trim_blocks=False, autoescape=False
     ).get_template("methods.md.jinja")
-    references = _references(run.cards)
+    citations = Citations()
+    methods = [card["method"] for card in run.cards]
     return template.render(
+        cite=citations.cite,
+        references=citations.listed,
         config=run.config,
         simulated=bool(run.grid["simulated"]),
         n_pairs=len(run.pairs),
         n_subjects=run.pairs["subject"].nunique(),
-        groups=_groups(run.pairs),
+        groups=groups_of(run.pairs),
         left_out=sum(run.grid.get("left_out", {}).values()),
         engine=_engine(run.description),
         shape="×".join(map(str, run.grid["shape"])),
+        voxel=_voxel(run.grid),
         percentile=f"{run.cards[0]['window_percentile']:g}",
-        models=[_model(card, references) for card in run.cards],
+        cards=run.cards,
+        model=partial(_model, citations),
         split=_split(run.config["split"]),
         training=_training(run.config["training"]),
         differs="; ".join(_own_training(run)),
-        references=references,
+        closed=" and ".join(method_name(card["method"]) for card in run.cards if not card["optimisation"]),
+        samples=run.config["synthesis"]["samples"],
+        temperature=f"{run.config['synthesis']['temperature']:g}",
+        atlas=partial(_atlas, run.config["evaluation"]["atlas"], citations),
+        compared=len(methods) > 1 and run.config["figures"]["method"] in methods,
+        reference=method_name(run.config["figures"]["method"]),
+        meta=run.config["evaluation"]["atlas"] in ("aal", "aal2"),
+        calibrated=", ".join(method_name(name) for name in methods if name in run.config["evaluation"]["calibrated"]),
+        settings=[_settings(card) for card in run.cards if card["optimisation"]],
         versions=run.cards[0]["versions"],
         programs=", ".join(f"{name} {run.cards[0]['versions'][name]}" for name in _PROGRAMS),
     )
 
 
-def _groups(pairs: pd.DataFrame) -> str:
+def groups_of(pairs: pd.DataFrame) -> str:
+    """How many people have which diagnosis at their first pair, in the order of the disease."""
     people = pairs.drop_duplicates("subject")["group"].fillna("unknown").value_counts(sort=False)
-    return ", ".join(f"{count} {group}" for group, count in people.items())
+    order = {group: i for i, group in enumerate(GROUPS)}
+    return ", ".join(f"{people[name]} {name}" for name in sorted(people.index, key=lambda n: order.get(n, len(order))))
+
+
+def _voxel(grid: dict[str, Any]) -> str:
+    sizes = {f"{abs(row[i]):g}" for i, row in enumerate(grid["affine"][:3])}
+    return " × ".join(sorted(sizes))
+
+
+def _atlas(name: str, citations: Citations) -> str:
+    """What the regions come from; the atlas of a file has the file's name."""
+    if name in ("aal", "aal2"):
+        return f"the {name.upper()} atlas {citations.cite(*dict.fromkeys(('aal', name)))}"
+    return f"the atlas {Path(name).name}"
 
 
 def _engine(description: dict[str, Any]) -> str:
@@ -87,17 +110,22 @@ def _engine(description: dict[str, Any]) -> str:
     return " and ".join(used) or "another program's derivatives"
 
 
-def _references(cards: list[dict[str, Any]]) -> list[str]:
-    """Each source once, in the order in which the methods name them."""
-    return list(dict.fromkeys(source for card in cards for source in METHODS[card["method"]][1]))
-
-
-def _model(card: dict[str, Any], references: list[str]) -> str:
+def _model(citations: Citations, card: dict[str, Any]) -> str:
     text, sources = METHODS[card["method"]]
     options = {name: _words(value) for name, value in card["options"].items()}
-    numbers = ", ".join(str(references.index(source) + 9) for source in sources)  # after the template's own eight
     starts = "".join(f" ({words}, beyond its paper)" for name, words in _STARTS.items() if card["options"].get(name))
-    return f"{method_name(card['method'])}{f' [{numbers}]' if numbers else ''}: {text.format(**options)}{starts}."
+    name = " ".join(filter(None, (method_name(card["method"]), citations.cite(*sources))))
+    return f"{name}: {text.format(**options)}{starts}."
+
+
+def _settings(card: dict[str, Any]) -> str:
+    """Every option of a network and of its training, in the words of the configuration."""
+    how = {name: value for name, value in card["optimisation"].items() if name not in ("seed", "compile")}
+    network, training = (
+        ", ".join(f"{name} {_words(value) if value != [] else 'none'}" for name, value in each.items())
+        for each in (card["options"], how)
+    )
+    return f"{method_name(card['method'])}: {network}; trained with {training}."
 
 
 def _words(value: object) -> object:
@@ -112,7 +140,7 @@ def _split(split: dict[str, Any]) -> str:
 
 
 def _training(how: dict[str, Any]) -> str:
-    return f"Training took {_budget(how)}, in {how['precision']}."
+    return f"Training took {_budget(how)}, in {how['precision']}"
 
 
 def _budget(how: dict[str, Any]) -> str:

@@ -1,10 +1,11 @@
-"""How a table of the paper leaves: as TSV for programs, as LaTeX for the paper, and on the terminal."""
+"""How a table leaves: as TSV for programs, LaTeX for the paper, HTML for the report, and on the terminal."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from dualglow.figures.pages import is_text, page
 from dualglow.figures.style import SIMULATED
 from dualglow.files import write_table, written
 
@@ -38,10 +39,28 @@ class Table:
 
 
 def save_table(table: Table, path: Path) -> None:
-    """Write `<path>` (.tsv, full precision, with a column `simulated`) and beside it `.tex` (booktabs)."""
+    """Write `<path>` (.tsv, full precision, with a column `simulated`), and beside it `.tex` (booktabs) and `.html`."""
     write_table(table.numbers.assign(simulated=table.simulated), path)
     with written(path.with_suffix(".tex")) as part:
         part.write_text(to_latex(table))
+    with written(path.with_suffix(".html")) as part:
+        part.write_text(to_html(table, path.name), encoding="utf-8")
+
+
+def to_html(table: Table, source: str) -> str:
+    """The cells as a page to look at, with the caption; `source` is the file that has the numbers."""
+    rows = [[str(cell) for cell in row] for row in table.cells.itertuples(index=False)]
+    words = [is_text([row[i] for row in rows]) for i in range(table.cells.shape[1])]
+    words[0] = True
+    return page(
+        "table",
+        title=source,
+        caption=table.full_caption,
+        names=[str(name) for name in table.cells.columns],
+        rows=rows,
+        words=words,
+        source=source,
+    )
 
 
 def to_latex(table: Table) -> str:
@@ -81,10 +100,14 @@ def print_table(table: Table) -> None:
 def mean_sd(values: pd.Series, digits: int) -> str:
     """`mean ± sd` (sample sd) of the values that are there; the mean alone of one; `n/a` of none."""
     values = values.astype(float).dropna()
-    if values.empty:
+    return plus_minus(values.mean(), values.std(), digits)
+
+
+def plus_minus(mean: float, sd: float, digits: int) -> str:
+    """`mean ± sd` in print; without a sd the mean alone, without a mean `n/a`."""
+    if pd.isna(mean):
         return "n/a"
-    mean = f"{values.mean():.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {values.std():.{digits}f}"
+    return f"{mean:.{digits}f}" if pd.isna(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
 
 
 def _latex(text: str) -> str:

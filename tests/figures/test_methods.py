@@ -14,6 +14,7 @@ from dualglow import models
 from dualglow.figures.methods import METHODS, Run, methods_text
 from tests.workflow.conftest import ROOT
 
+AFFINE = [[2.25, 0, 0, -70], [0, 2.25, 0, -125], [0, 0, 2.25, -64], [0, 0, 0, 1]]
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 
 
@@ -24,11 +25,12 @@ def run() -> Run:
     blocks = {method: {k: v for k, v in CONFIG["models"][method].items() if k != "training"} for method in METHODS}
     return Run(
         config=copy.deepcopy(CONFIG),
-        grid={"simulated": True, "shape": [64, 96, 64], "left_out": {"bad": 2}},
+        grid={"simulated": True, "shape": [64, 96, 64], "affine": AFFINE, "left_out": {"bad": 2}},
         pairs=pd.DataFrame({"subject": list("aabcd"), "group": ["CN", "CN", "CN", "AD", None]}),
         description={"GeneratedBy": [{"Name": "DualGlow", "Version": "0.1.0"}, {"Name": "ANTs", "Version": "2.6.5"}]},
         cards=[
             {"method": method, "options": options, "window_percentile": 99.9, "versions": versions}
+            | {"optimisation": None if method in ("mean", "linear") else {"epochs": 90, "seed": 7, "beta1": 0.25}}
             for method, options in blocks.items()
         ],
     )
@@ -44,6 +46,9 @@ def test_people_settings_and_versions_are_the_runs(run: Run) -> None:
     assert "Trained otherwise: " in text
     assert "UcGAN, cGAN, pix2pix: 90 epoch(s) of Adam, learning rate 0.0002" in text
     assert "DualGlow 0.1.0, python 3.11.7, torch 2.13.0" in text
+    assert "64×96×64 voxels of 2.25 mm" in text
+    assert "Linear per voxel and Mean PET: fitted in closed form" in text
+    assert re.search(r"^- C-VAE: .*kl_weight .*; trained with epochs 90, beta1 0.25\.$", text, flags=re.MULTILINE)
     assert "simulated" in text
 
 
@@ -64,6 +69,24 @@ def test_every_citation_has_its_reference_and_the_other_way_round(run: Run) -> N
     listed = [int(number) for number in re.findall(r"^(\d+)\. ", references, flags=re.MULTILINE)]
     assert listed == list(range(1, len(listed) + 1))
     assert cited == set(listed)
+
+
+@pytest.mark.parametrize(
+    ("atlas", "said", "absent"),
+    [
+        ("aal", "the AAL atlas [", "Rolls"),
+        ("aal2", "the AAL2 atlas [", "n/a"),
+        ("/home/jane/mine.nii.gz", "the atlas mine.nii.gz.", "Tzourio"),
+    ],
+)
+def test_the_atlas_that_was_used_is_named_and_cited(run: Run, atlas: str, said: str, absent: str) -> None:
+    run.config["evaluation"]["atlas"] = atlas
+    text = methods_text(run)
+    assert said in text
+    assert absent not in text
+    assert ("Rolls ET" in text) == (atlas == "aal2")
+    assert ("AD meta-region" in text) == (atlas != "/home/jane/mine.nii.gz")
+    assert "jane" not in text
 
 
 def test_every_method_is_described_by_options_that_it_has() -> None:

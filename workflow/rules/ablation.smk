@@ -127,6 +127,7 @@ rule figure17:
             "<results>/figures/figure17.png",
             category="5 Figures",
             caption="../report/figure17.rst",
+            labels={"figure": "17 λ, the weight of p(MRI)"},
         ),
         tsv="<results>/figures/figure17.tsv",
     log:

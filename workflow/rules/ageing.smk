@@ -78,10 +78,12 @@ if CONDITIONAL:
         input:
             rules.age_slopes.output,
         output:
-            tsv=report(
-                "<results>/tables/ageing.tsv",
+            tsv="<results>/tables/ageing.tsv",
+            page=report(
+                "<results>/tables/ageing.html",
                 category="4 Tables",
                 caption="../report/ageing.rst",
+                labels={"table": "Age: slopes of uptake"},
             ),
             tex="<results>/tables/ageing.tex",
         log:
@@ -100,6 +102,7 @@ if CONDITIONAL:
                 "<results>/figures/ageing.png",
                 category="5 Figures",
                 caption="../report/ageing.rst",
+                labels={"figure": "Age: slopes against real and true ones"},
             ),
             tsv="<results>/figures/ageing.tsv",
         log:

@@ -47,6 +47,7 @@ checkpoint pair:
                 "<results>/cohort/exclusions.tsv",
                 category="1 Cohort",
                 caption="../report/exclusions.rst",
+                labels={"cohort": "4 Scans in no pair (download)"},
             )
         ),
     log:
@@ -100,18 +101,17 @@ rule cohort_figures:
             "<results>/figures/cohort.png",
             category="1 Cohort",
             caption="../report/cohort.rst",
+            labels={"cohort": "1 From scans to pairs"},
         ),
         days=report(
             "<results>/figures/cohort_days.png",
             category="1 Cohort",
             caption="../report/cohort_days.rst",
+            labels={"cohort": "2 Days between T1 and PET"},
         ),
-        counts=report(
-            "<results>/figures/cohort.tsv",
-            category="1 Cohort",
-            caption="../report/cohort.rst",
+        other=multiext(
+            "<results>/figures/cohort", ".pdf", ".tsv", "_days.pdf", "_days.tsv"
         ),
-        other=multiext("<results>/figures/cohort", ".pdf", "_days.pdf", "_days.tsv"),
     log:
         "<logs>/cohort_figures.log",
     params:
@@ -128,15 +128,33 @@ rule demographics:
         pairs="<results>/cohort/pairs.tsv",
         folds=rules.split.output.folds,
     output:
-        report(
-            "<results>/cohort/folds_demographics.tsv",
-            category="1 Cohort",
-            caption="../report/demographics.rst",
-        ),
+        "<results>/cohort/folds_demographics.tsv",
     log:
         "<logs>/demographics.log",
     shell:
         "dualglow split --check {input.folds} --pairs {input.pairs} --demographics {output} &> {log}"
+
+
+rule table_folds:
+    """The same as a table."""
+    input:
+        rules.demographics.output,
+    output:
+        tsv="<results>/tables/people_per_fold.tsv",
+        page=report(
+            "<results>/tables/people_per_fold.html",
+            category="1 Cohort",
+            caption="../report/demographics.rst",
+            labels={"cohort": "3 People in every fold"},
+        ),
+        tex="<results>/tables/people_per_fold.tex",
+    log:
+        "<logs>/table_folds.log",
+    localrule: True
+    params:
+        simulated="--simulated" if config["cohort"]["simulated"] else "",
+    shell:
+        "dualglow table folds --demographics {input} {params.simulated} --out {output.tsv} &> {log}"
 
 
 rule cohort:
@@ -147,3 +165,4 @@ rule cohort:
         rules.split.output,
         rules.cohort_figures.output,
         rules.demographics.output,
+        rules.table_folds.output,

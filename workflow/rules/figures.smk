@@ -13,6 +13,7 @@ rule figure4:
             "<results>/figures/figure4.png",
             category="5 Figures",
             caption="../report/figure4.rst",
+            labels={"figure": "04 Error of every method"},
         ),
         tsv="<results>/figures/figure4.tsv",
     log:
@@ -24,7 +25,12 @@ rule figure4:
 
 
 # MRI, real and synthetic PET of held-out people, chosen by their error.
-for number in (5, 9, 10, 11):
+for number, shows in {
+    5: "05 One held-out person per diagnosis",
+    9: "09 Held-out people: CN, SMC",
+    10: "10 Held-out people: EMCI, MCI, LMCI",
+    11: "11 Held-out people: AD",
+}.items():
 
     rule:
         name:
@@ -43,6 +49,7 @@ for number in (5, 9, 10, 11):
                 f"<results>/figures/figure{number}.png",
                 category="5 Figures",
                 caption="../report/figure_people.rst",
+                labels={"figure": shows},
             ),
             tsv=f"<results>/figures/figure{number}.tsv",
         log:
@@ -69,6 +76,7 @@ rule figure7:
             "<results>/figures/figure7.png",
             category="5 Figures",
             caption="../report/figure7.rst",
+            labels={"figure": "07 Uptake against age"},
         ),
         tsv="<results>/figures/figure7.tsv",
     log:
@@ -94,6 +102,7 @@ rule figure12:
             "<results>/figures/figure12.png",
             category="5 Figures",
             caption="../report/figure12.rst",
+            labels={"figure": "12 Error maps of every method"},
         ),
         tsv="<results>/figures/figure12.tsv",
     log:
@@ -111,7 +120,10 @@ rule figure12:
 if CONDITIONAL:
 
     # The same MRIs at six ages.
-    for number in (6, 13):
+    for number, shows in {
+        6: "06 One MRI at six ages, per diagnosis",
+        13: "13 One MRI at six ages, other people",
+    }.items():
 
         rule:
             name:
@@ -128,6 +140,7 @@ if CONDITIONAL:
                     f"<results>/figures/figure{number}.png",
                     category="5 Figures",
                     caption="../report/figure_ages.rst",
+                    labels={"figure": shows},
                 ),
                 tsv=f"<results>/figures/figure{number}.tsv",
             log:
@@ -151,6 +164,7 @@ if CONDITIONAL:
                 "<results>/figures/figure14.png",
                 category="5 Figures",
                 caption="../report/figure14.rst",
+                labels={"figure": "14 Thirty regions over six ages"},
             ),
             tsv="<results>/figures/figure14.tsv",
         log:

@@ -6,10 +6,12 @@ rule table1:
     input:
         METRICS,
     output:
-        tsv=report(
-            "<results>/tables/table1.tsv",
+        tsv="<results>/tables/table1.tsv",
+        page=report(
+            "<results>/tables/table1.html",
             category="4 Tables",
             caption="../report/table1.rst",
+            labels={"table": "1 Image quality of every method"},
         ),
         tex="<results>/tables/table1.tex",
     log:
@@ -23,10 +25,12 @@ rule table2:
     input:
         rules.classify.output.table,
     output:
-        tsv=report(
-            "<results>/tables/table2.tsv",
+        tsv="<results>/tables/table2.tsv",
+        page=report(
+            "<results>/tables/table2.html",
             category="4 Tables",
             caption="../report/table2.rst",
+            labels={"table": "2 Diagnosis from real and synthetic PET"},
         ),
         tex="<results>/tables/table2.tex",
     log:
@@ -41,10 +45,12 @@ rule table3:
         rules.pack.output.grid,
         pairs=rules.pack.output.pairs,
     output:
-        tsv=report(
-            "<results>/tables/table3.tsv",
+        tsv="<results>/tables/table3.tsv",
+        page=report(
+            "<results>/tables/table3.html",
             category="4 Tables",
             caption="../report/table3.rst",
+            labels={"table": "3 People by diagnosis"},
         ),
         tex="<results>/tables/table3.tex",
     log:
@@ -71,18 +77,49 @@ rule methods:
         of_every_fold("<results>/models/{method}/fold-{fold}/model.json"),
         config="<results>/config.json",
     output:
-        report(
+        text=report(
             "<results>/methods.md",
             category="6 Methods",
             caption="../report/methods.rst",
+            labels={"methods": "2 The same as Markdown (download)"},
+        ),
+        page=report(
+            "<results>/methods.html",
+            category="6 Methods",
+            caption="../report/methods.rst",
+            labels={"methods": "1 Methods section, to read and copy"},
         ),
     log:
         "<logs>/methods.log",
     localrule: True
     params:
+        results=subpath(output.text, parent=True),
+    shell:
+        "dualglow methods --results {params.results} --out {output.text} &> {log}"
+
+
+rule overview:
+    """The report's first page: who, how, and what came out."""
+    input:
+        rules.pack.output,
+        rules.table1.output.tsv,
+        rules.table2.output.tsv,
+        rules.compare.output.tsv,
+        config="<results>/config.json",
+    output:
+        report(
+            "<results>/overview.html",
+            category="0 Overview",
+            caption="../report/overview.rst",
+            labels={"overview": "Who, how, and the main result"},
+        ),
+    log:
+        "<logs>/overview.log",
+    localrule: True
+    params:
         results=subpath(output[0], parent=True),
     shell:
-        "dualglow methods --results {params.results} --out {output} &> {log}"
+        "dualglow overview --results {params.results} --out {output} &> {log}"
 
 
 rule settings:
@@ -107,6 +144,7 @@ rule named_report:
         rules.qc_report.output,
         rules.cohort.input,
         rules.methods.output,
+        rules.overview.output,
         config=rules.settings.output,
     output:
         temp("<results>/report-with-names.zip"),
@@ -114,7 +152,7 @@ rule named_report:
         "<logs>/named_report.log",
     localrule: True
     shell:
-        "snakemake tables figures preprocess qc_report cohort methods --nolock --workflow-profile none --configfile {input.config} "
+        "snakemake tables figures preprocess qc_report cohort methods overview --nolock --workflow-profile none --configfile {input.config} "
         "--report {output} &> {log}"
 
 

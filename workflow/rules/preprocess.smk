@@ -290,7 +290,7 @@ rule qc_report:
             htmlindex="index.html",
             category="2 Preprocessing",
             caption="../report/qc.rst",
-            labels={"pages": "quality control"},
+            labels={"preprocessing": "1 Quality control, a page per pair"},
         ),
     log:
         "<logs>/qc_report.log",
@@ -325,7 +325,7 @@ rule pack:
                 "<results>/dataset/exclusions.tsv",
                 category="2 Preprocessing",
                 caption="../report/left_out.rst",
-                labels={"pairs": "left out"},
+                labels={"preprocessing": "2 Pairs left out (download)"},
             )
         ),
     log:

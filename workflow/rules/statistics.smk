@@ -11,10 +11,12 @@ rule compare:
         metrics=of_every_fold(rules.evaluate.output[0]),
         folds=rules.split.output.folds,
     output:
-        tsv=report(
-            "<results>/tables/comparison.tsv",
+        tsv="<results>/tables/comparison.tsv",
+        page=report(
+            "<results>/tables/comparison.html",
             category="4 Tables",
             caption="../report/comparison.rst",
+            labels={"table": "Comparison: is one method better?"},
         ),
         tex="<results>/tables/comparison.tex",
     log:
@@ -37,6 +39,7 @@ rule figure_comparison:
             "<results>/figures/comparison.png",
             category="5 Figures",
             caption="../report/figure_comparison.rst",
+            labels={"figure": "Comparison: how far ahead of the others"},
         ),
         tsv="<results>/figures/comparison.tsv",
     log:
@@ -53,10 +56,12 @@ rule gain:
         rules.classify.output.predictions,
         table=rules.classify.output.table,
     output:
-        tsv=report(
-            "<results>/tables/diagnosis_gain.tsv",
+        tsv="<results>/tables/diagnosis_gain.tsv",
+        page=report(
+            "<results>/tables/diagnosis_gain.html",
             category="4 Tables",
             caption="../report/diagnosis_gain.rst",
+            labels={"table": "Diagnosis: what a PET adds to the T1"},
         ),
         tex="<results>/tables/diagnosis_gain.tex",
     log:
@@ -75,10 +80,12 @@ rule effects:
         folds=rules.split.output.folds,
     output:
         maps=directory("<results>/effects"),
-        tsv=report(
-            "<results>/tables/effects.tsv",
+        tsv="<results>/tables/effects.tsv",
+        page=report(
+            "<results>/tables/effects.html",
             category="4 Tables",
             caption="../report/effects.rst",
+            labels={"table": "Effect of AD against CN"},
         ),
         tex="<results>/tables/effects.tex",
         regions="<results>/tables/effects_regions.tsv",
@@ -109,6 +116,7 @@ rule figure_effects:
             "<results>/figures/effects.png",
             category="5 Figures",
             caption="../report/figure_effects.rst",
+            labels={"figure": "Effect maps of AD against CN"},
         ),
         tsv="<results>/figures/effects.tsv",
     log:
@@ -128,10 +136,12 @@ rule agreement:
         synthesis=of_every_fold(SYNTHESIS),
         folds=rules.split.output.folds,
     output:
-        tsv=report(
-            "<results>/tables/agreement.tsv",
+        tsv="<results>/tables/agreement.tsv",
+        page=report(
+            "<results>/tables/agreement.html",
             category="4 Tables",
             caption="../report/agreement.rst",
+            labels={"table": "Agreement in the AD meta-region"},
         ),
         tex="<results>/tables/agreement.tex",
         regions="<results>/tables/agreement_regions.tsv",
@@ -162,6 +172,7 @@ rule figure_agreement:
             "<results>/figures/agreement.png",
             category="5 Figures",
             caption="../report/figure_agreement.rst",
+            labels={"figure": "Agreement in the AD meta-region"},
         ),
         tsv="<results>/figures/agreement.tsv",
     log:
@@ -177,10 +188,12 @@ rule table_calibration:
     input:
         of_every_fold(rules.calibrate.output[0], methods=CALIBRATED),
     output:
-        tsv=report(
-            "<results>/tables/calibration.tsv",
+        tsv="<results>/tables/calibration.tsv",
+        page=report(
+            "<results>/tables/calibration.html",
             category="4 Tables",
             caption="../report/calibration.rst",
+            labels={"table": "Calibration of the uncertainty"},
         ),
         tex="<results>/tables/calibration.tex",
     log:
@@ -199,6 +212,7 @@ rule figure_calibration:
             "<results>/figures/calibration.png",
             category="5 Figures",
             caption="../report/figure_calibration.rst",
+            labels={"figure": "Calibration of the uncertainty"},
         ),
         tsv="<results>/figures/calibration.tsv",
     log:
@@ -216,10 +230,12 @@ rule reference_regions:
         synthesis=of_every_fold(SYNTHESIS),
         folds=rules.split.output.folds,
     output:
-        tsv=report(
-            "<results>/tables/reference_regions.tsv",
+        tsv="<results>/tables/reference_regions.tsv",
+        page=report(
+            "<results>/tables/reference_regions.html",
             category="4 Tables",
             caption="../report/reference_regions.rst",
+            labels={"table": "Reference regions"},
         ),
         tex="<results>/tables/reference_regions.tex",
     log:
@@ -243,10 +259,12 @@ rule table_resources:
     input:
         of_every_fold(SYNTHESIS),
     output:
-        tsv=report(
-            "<results>/tables/resources.tsv",
+        tsv="<results>/tables/resources.tsv",
+        page=report(
+            "<results>/tables/resources.html",
             category="4 Tables",
             caption="../report/resources.rst",
+            labels={"table": "Time and memory"},
         ),
         tex="<results>/tables/resources.tex",
     log:
