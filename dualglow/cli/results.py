@@ -11,6 +11,8 @@ DatasetDir = Annotated[Path, typer.Option("--dataset", help="Folder that `dualgl
 FoldsFile = Annotated[Path, typer.Option("--folds", help="folds.tsv of `dualglow split`.")]
 SynthesisRoot = Annotated[Path, typer.Option("--synthesis", help="Folder that holds METHOD/fold-K/*.nii.gz.")]
 AtlasName = Annotated[str, typer.Option("--atlas", help="aal, aal2 (no download) or the path of a label NIfTI.")]
+Methods = Annotated[list[str], typer.Option("--methods", help="Method to measure; repeat for more.")]
+TableFile = Annotated[Path, typer.Option("--out", help="The .tsv to write; .tex and .html go beside it.")]
 
 
 @app.command()

@@ -7,8 +7,7 @@ from typer import Option
 
 from dualglow.cli.app import app
 from dualglow.cli.paper import TableOut, table_app
-from dualglow.cli.results import AtlasName, DatasetDir, FoldsFile, SynthesisRoot
-from dualglow.cli.statistics import Methods, TableFile
+from dualglow.cli.results import AtlasName, DatasetDir, FoldsFile, Methods, SynthesisRoot, TableFile
 
 
 @app.command("reference-regions")

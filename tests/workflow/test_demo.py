@@ -81,8 +81,7 @@ def planned(settings: dict, *arguments: str) -> set[str]:
 def test_everything_is_there_and_whole(twin: dict) -> None:
     made = results(twin)
     for name in ("table1", "table2", "table3", "ageing"):
-        assert (made / "tables" / f"{name}.tsv").stat().st_size > 0
-        assert (made / "tables" / f"{name}.tex").stat().st_size > 0
+        assert all((made / "tables" / f"{name}.{kind}").stat().st_size > 0 for kind in ("tsv", "tex", "html"))
     for name in (*(f"figure{number}" for number in (4, 5, 6, 7, 9, 10, 11, 12, 13, 14)), "ageing"):
         assert all((made / "figures" / f"{name}.{kind}").stat().st_size > 0 for kind in ("pdf", "png", "tsv"))
     assert (made / "report.zip").stat().st_size > 100_000
@@ -134,8 +133,9 @@ def test_the_report_holds_every_kind_of_result(twin: dict) -> None:
     assert sum(name.endswith("desc-suvr_pet.webp") for name in names) == 6
     assert len([name for name in names if re.fullmatch(r"P[0-9a-f]{8}-\d\.html", name)]) == 6
     assert {"index.html", "group.tsv", "template.webp"} <= set(names)
-    for name in ("cohort.png", "cohort_days.png", "table1.tsv", "figure4.png", "figure5.png", "figure7.png"):
+    for name in ("cohort.png", "cohort_days.png", "table1.html", "figure4.png", "figure5.png", "figure7.png"):
         assert name in names
+    assert {"overview.html", "people_per_fold.html", "methods.html"} <= set(names)
     assert {"methods.md", "comparison.png", "figure6.png", "figure12.png"} <= set(names)
 
 
