@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from dualglow.errors import InputError
+from dualglow.cli import app
 from dualglow.figures.resources import read_benchmarks, resources_table
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
@@ -29,6 +31,21 @@ def test_time_and_memory_are_means_over_folds(tmp_path: Path) -> None:
     assert "simulated cohort" in table.full_caption
 
 
-def test_a_folder_without_benchmarks_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no benchmark"):
-        read_benchmarks(tmp_path, ["mean"])
+def test_without_benchmarks_the_table_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody who tidied up must still get all other tables: this one is made, and holds no number."""
+    out = tmp_path / "tables" / "resources.tsv"
+    words = ["table", "resources", "--benchmarks", str(tmp_path / "gone"), "--methods", "mean", "--methods", "cgan"]
+    outcome = CliRunner().invoke(app, [*words, "--out", str(out)])
+    assert outcome.exit_code == 0
+    assert "gone: holds no benchmark" in caplog.text
+    table = pd.read_csv(out, sep="\t").set_index("method")
+    assert (table["train_folds"] == 0).all()
+    assert table.filter(like="minutes").isna().all(axis=None)
+    assert "benchmark files were removed: cGAN, Mean PET." in out.with_suffix(".tex").read_text()
+
+
+def test_a_method_without_benchmark_is_named_beside_the_others(tmp_path: Path) -> None:
+    benchmark(tmp_path / "train" / "mean_fold-0.tsv", "60", "1024", "30")
+    table = resources_table(read_benchmarks(tmp_path, ["mean", "cgan"]), ["mean", "cgan"], simulated=False)
+    assert table.caption.endswith("removed: cGAN.")
+    assert table.cells.set_index("Method").loc["Mean PET", "Training, min"] == "1.0"
