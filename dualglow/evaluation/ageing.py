@@ -86,6 +86,23 @@ def _per_decade(line: Line | None) -> dict[str, float]:
     }
 
 
+def each_pair(series: pd.DataFrame) -> pd.DataFrame:
+    """Answers of an age series, one per held-out pair: a pair that several folds hold out counts once, with their mean.
+
+    Parameters
+    ----------
+    series
+        Rows of `dualglow age-series` for any number of folds of one method.
+
+    Returns
+    -------
+    Columns method, region, stage, pair_id, told_age, value; without pairs of unknown stage and regions without voxels.
+    """
+    table = series.assign(stage=series["group"].map(STAGES)).dropna(subset=["stage", "value"])
+    keys = ["method", "region", "stage", "pair_id", "told_age"]
+    return table.groupby(keys, sort=False)["value"].mean().reset_index()
+
+
 def told_slopes(series: pd.DataFrame) -> pd.DataFrame:
     """Change of a model's answer per decade of the age that it is told, the MRI being the same.
 
@@ -99,8 +116,7 @@ def told_slopes(series: pd.DataFrame) -> pd.DataFrame:
     Columns method, region, stage, n, slope_per_decade: the mean over people of each one's least-squares slope, with
     its 95 % interval low..high (SUVR per decade; missing of one person). The interval is of people, not of trainings.
     """
-    table = series.assign(stage=series["group"].map(STAGES)).dropna(subset=["stage", "value"])
-    keys = ["method", "region", "stage", "fold", "pair_id"]
+    table, keys = each_pair(series), ["method", "region", "stage", "pair_id"]
     centred = table["told_age"] - table.groupby(keys)["told_age"].transform("mean")
     sums = table.assign(top=centred * table["value"], bottom=centred**2).groupby(keys, sort=False)[["top", "bottom"]]
     each = sums.sum().assign(slope=lambda part: 10 * part["top"] / part["bottom"]).reset_index()

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from dualglow.cohort.splits import person
 from dualglow.evaluation.classification import WITH_MRI
 from dualglow.evaluation.comparison import holm
 
@@ -62,9 +63,9 @@ def auc_gain(first: pd.DataFrame, second: pd.DataFrame, seed: int, draws: int) -
     first, second
         The same rows: fold, subject, truth, score.
     """
-    subjects, person = np.unique(first["subject"].to_numpy(str), return_inverse=True)
-    weights = np.random.default_rng(seed).multinomial(len(subjects), np.full(len(subjects), 1 / len(subjects)), draws)
-    weights = np.vstack([np.ones(len(subjects), int), weights])[:, person].astype(float)
+    people, rows = np.unique(first["subject"].astype(str).map(person).to_numpy(str), return_inverse=True)
+    weights = np.random.default_rng(seed).multinomial(len(people), np.full(len(people), 1 / len(people)), draws)
+    weights = np.vstack([np.ones(len(people), int), weights])[:, rows].astype(float)
     right, couples = np.zeros((2, draws + 1)), np.zeros(draws + 1)
     for fold in np.unique(first["fold"]):
         here, truth = (first["fold"] == fold).to_numpy(), first["truth"].to_numpy(int)
@@ -88,7 +89,7 @@ def _row(base: pd.DataFrame, joined: pd.DataFrame, seed: int, draws: int) -> dic
     before, after, low, high = auc_gain(base, joined, seed, draws)
     return {
         "n": len(base),
-        "n_people": base["subject"].nunique(),
+        "n_people": base["subject"].astype(str).map(person).nunique(),
         "accuracy_mri": right[0].mean(),
         "accuracy": right[1].mean(),
         "gain": right[1].mean() - right[0].mean(),

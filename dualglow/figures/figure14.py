@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dualglow.evaluation.ageing import STAGES, figure7_regions
+from dualglow.evaluation.ageing import each_pair, figure7_regions
 from dualglow.figures.style import (
     STAGE_COLOURS,
     STAGE_MARKERS,
@@ -42,8 +42,7 @@ def drawn(table: pd.DataFrame) -> pd.DataFrame:
     -------
     Columns method, region, stage, told_age (years), n, mean, sd (SUVR), simulated.
     """
-    own = table.assign(stage=table["group"].map(STAGES)).dropna(subset=["stage", "value"])
-    own = own[own["region"].isin(shown_regions(table))]
+    own = each_pair(table[table["region"].isin(shown_regions(table))])
     keys = ["method", "region", "stage", "told_age"]
     found = own.groupby(keys, sort=False)["value"].agg(n="size", mean="mean", sd="std").reset_index()
     return found.assign(simulated=is_simulated(table))

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import stats
 
-from dualglow.evaluation.ageing import STAGES, fit_line
+from dualglow.evaluation.ageing import STAGES, each_pair, fit_line
 from dualglow.figures.style import (
     STAGE_COLOURS,
     STAGE_MARKERS,
@@ -33,8 +33,7 @@ def curves(series: pd.DataFrame, regions: list[str]) -> pd.DataFrame:
     -------
     Columns method, region, stage, age (years, as told), n, value, low, high (SUVR), simulated.
     """
-    own = series.assign(stage=series["group"].map(STAGES)).dropna(subset=["stage", "value"])
-    own = own[own["region"].isin(regions)].drop(columns="age").rename(columns={"told_age": "age"})
+    own = each_pair(series[series["region"].isin(regions)]).rename(columns={"told_age": "age"})
     keys = ["method", "region", "stage", "age"]
     found = own.groupby(keys, sort=False)["value"].agg(n="size", value="mean", sd="std").reset_index()
     half = stats.t.ppf(0.975, (found["n"] - 1).clip(lower=1)) * found["sd"] / np.sqrt(found["n"])

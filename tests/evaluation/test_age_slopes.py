@@ -42,6 +42,17 @@ def test_a_models_slope_is_the_mean_over_people_of_least_squares() -> None:
     assert (row["n"], row["stage"]) == (3, "CN")
 
 
+def test_a_pair_that_two_folds_hold_out_is_one_person() -> None:
+    """Random divisions hold people out again and again: that makes no more people, and no smaller interval."""
+    once, again = series({"p1": -0.1, "p2": -0.2}), series({"p1": -0.3}).assign(fold=1)
+    row = told_slopes(pd.concat([once, again])).set_index("region").loc["A"]
+    expected = told_slopes(series({"p1": -0.2, "p2": -0.2})).set_index("region").loc["A"]
+    assert row["n"] == 2
+    assert row[["slope_per_decade", "low", "high"]].tolist() == pytest.approx(
+        expected[["slope_per_decade", "low", "high"]].tolist()
+    )
+
+
 def test_of_one_person_there_is_no_interval() -> None:
     row = told_slopes(series({"p1": -0.1})).iloc[0]
     assert np.isnan(row["low"])

@@ -81,3 +81,14 @@ def test_a_pair_of_several_folds_counts_once() -> None:
 
 def test_no_predictions_give_no_rows() -> None:
     assert diagnosis_gain(predictions({"mri": RNG.normal(size=4)}, np.arange(4) % 2, np.zeros(4, int))[:0], 0).empty
+
+
+def test_somebody_who_moved_to_another_site_is_one_person() -> None:
+    """002_S_0001 and 031_S_0001 are one: the bootstrap draws them together, as the splits keep them together."""
+    truth = np.array([0, 1] * 6)
+    table = predictions({"mri": RNG.normal(size=12), "mri+real": RNG.normal(size=12)}, truth, np.zeros(12, int))
+    sites = {f"s{i}": f"{('002', '031')[i % 2]}_S_{i // 2 + 1:04d}" for i in range(12)}
+    merged = {f"s{i}": f"s{i // 2}" for i in range(12)}
+    moved, known = (table.assign(subject=table["subject"].map(names)) for names in (sites, merged))
+    assert diagnosis_gain(moved, 0)["n_people"].tolist() == [6]
+    pd.testing.assert_frame_equal(diagnosis_gain(moved, 0), diagnosis_gain(known, 0))

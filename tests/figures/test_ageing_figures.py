@@ -68,6 +68,14 @@ def test_figure_14_draws_mean_and_sd_of_its_table(tmp_path: Path) -> None:
     assert len(pd.read_csv(tsv, sep="\t")) == 30 * 3 * len(AGES)
 
 
+def test_people_whom_several_folds_hold_out_count_once() -> None:
+    table = series()
+    twice = pd.concat([table, table.assign(fold=1, value=table["value"] + 0.2)])
+    once = table.assign(value=table["value"] + 0.1)
+    pd.testing.assert_frame_equal(figure14.drawn(twice), figure14.drawn(once))
+    pd.testing.assert_frame_equal(curves(twice, REGIONS[:3]), curves(once, REGIONS[:3]))
+
+
 def test_figure_7_draws_the_conditional_models_curve() -> None:
     table = series()
     told = curves(table, ["Hippocampus", "Precuneus"])
