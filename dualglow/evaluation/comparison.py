@@ -115,13 +115,19 @@ def check_split(metrics: pd.DataFrame, folds: pd.DataFrame) -> None:
                 f"the metrics of {method}, fold {fold}, are of another split ({found[0]}) than folds.tsv ({expected}): "
                 "train and evaluate all methods on the same folds."
             )
-    pairs = {}
-    for method in dict.fromkeys(metrics["method"]):
-        part = metrics[metrics["method"] == method]
-        keys = list(zip(part["fold"], part["pair_id"], strict=True))
-        if len(set(keys)) < len(keys):
-            raise InputError(f"the metrics hold a pair of {method} twice: give each file once.")
-        pairs[method] = frozenset(keys)
+    check_same_pairs(metrics)
+
+
+def check_same_pairs(metrics: pd.DataFrame) -> None:
+    """Raise InputError unless every method was scored once on each of the same pairs of the same folds."""
+    keys = ["method", *KEYS]
+    if metrics.duplicated(keys).any():
+        method, fold, pair_id = metrics.loc[metrics.duplicated(keys), keys].iloc[0]
+        raise InputError(f"the metrics hold {pair_id} of {method}, fold {fold} twice: give each file once.")
+    pairs = {
+        str(method): frozenset(zip(part["fold"], part["pair_id"], strict=True))
+        for method, part in metrics.groupby("method", sort=False)
+    }
     if len(set(pairs.values())) > 1:
         counts = ", ".join(f"{method} {len(held)}" for method, held in pairs.items())
         raise InputError(f"the methods were scored on different pairs ({counts}): evaluate all on the same folds.")

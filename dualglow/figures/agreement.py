@@ -88,7 +88,8 @@ def bland_altman(pairs: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
             axes.set_title(f"{method_name(method)}\nbias {row['bias']:+.3f}, CCC {_number(row['ccc'])}")
         for axes in list(grid.flat)[len(methods) :]:
             axes.set_visible(False)
-        limit = 1.15 * float(np.nanmax(np.abs(pairs["difference"])))
+        drawn = [pairs["difference"], facts.loc[methods, "loa_low"], facts.loc[methods, "loa_high"]]
+        limit = 1.15 * float(np.nanmax(np.abs(np.concatenate(drawn))))
         grid[0, 0].set_ylim(-limit, limit)
         figure.supxlabel("Mean of real and synthetic uptake (SUVR)", fontsize=9)
         figure.supylabel("Synthetic − real (SUVR)", fontsize=9)

@@ -111,4 +111,4 @@ def drawn(calibration: pd.DataFrame) -> pd.DataFrame:
                 low, median, high = (100 * float(part[name].quantile(q)) for q in (0.25, 0.5, 0.75))
                 row = {"target": target, "method": method, "level": int(name.removeprefix("inside_"))}
                 rows.append(row | {"median": median, "low": low, "high": high})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(simulated=is_simulated(calibration))

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from dualglow.errors import InputError
+from dualglow.evaluation.comparison import check_same_pairs
 from dualglow.figures.style import in_order, is_simulated, method_name
 from dualglow.figures.tables import Table, mean_sd
 
@@ -67,16 +68,7 @@ def _comparable(metrics: pd.DataFrame) -> None:
     _same(metrics, "data_range", "the metrics")
     for fold, part in metrics.groupby("fold"):
         _same(part, "split_hash", f"the metrics of fold {fold}")
-    keys = ["method", "fold", "pair_id"]
-    if metrics.duplicated(keys).any():
-        method, fold, pair_id = metrics.loc[metrics.duplicated(keys), keys].iloc[0]
-        raise InputError(f"the metrics hold {pair_id} of {method}, fold {fold} twice: give each file once.")
-    pairs = {
-        str(method): set(zip(part["fold"], part["pair_id"], strict=True)) for method, part in metrics.groupby("method")
-    }
-    if len({frozenset(held) for held in pairs.values()}) > 1:
-        counts = ", ".join(f"{method} {len(held)}" for method, held in pairs.items())
-        raise InputError(f"the methods were scored on different pairs ({counts}): evaluate all on the same folds.")
+    check_same_pairs(metrics)
 
 
 def _same(metrics: pd.DataFrame, column: str, what: str) -> None:

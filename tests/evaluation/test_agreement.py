@@ -6,6 +6,7 @@ import pytest
 
 from dualglow.errors import InputError
 from dualglow.evaluation.agreement import agreement, beside_real, concordance, icc_3_1, meta_region, region_bias
+from dualglow.figures.agreement import bland_altman
 from tests.evaluation.test_verbs import run
 
 JUDGES = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
@@ -74,6 +75,16 @@ def test_a_region_is_compared_with_itself() -> None:
     table = region_bias(beside_real(means)).set_index("region")
     assert table["bias"].to_dict() == {"A": 0.5, "B": -0.5}
     assert table.loc["A", ["bias_low", "bias_high", "percent"]].tolist() == [0.5, 0.5, 50]
+
+
+def test_the_limits_of_agreement_are_always_in_the_picture() -> None:
+    """Two people who differ by 1 and -1: limits at 1.96 times the root of 2, far beyond the points."""
+    pairs = pd.DataFrame({"method": "m", "group": "CN", "real": [1.0, 2.0], "synthetic": [2.0, 1.0]})
+    table = agreement(pairs.assign(pair_id=["p", "q"]))
+    axes = bland_altman(pairs.assign(simulated=True), table).axes[0]
+    lines = [line.get_ydata()[0] for line in axes.lines]
+    assert max(lines) == pytest.approx(1.96 * np.sqrt(2))
+    assert axes.get_ylim()[0] < min(lines) < max(lines) < axes.get_ylim()[1]
 
 
 def test_the_verb_finds_the_planted_bias(results: Path) -> None:

@@ -136,7 +136,7 @@ def test_other_splits_other_pairs_and_unknown_references_are_refused() -> None:
         compare(table.assign(split_hash=table["split_hash"].where(table["method"] == "a", "0123")), folds, "a")
     with pytest.raises(InputError, match="different pairs"):
         compare(table.iloc[:-1], folds, "a")
-    with pytest.raises(InputError, match="of a twice"):
+    with pytest.raises(InputError, match="of a, fold 0 twice"):
         compare(pd.concat([table, table.iloc[:1]]), folds, "a")
 
 

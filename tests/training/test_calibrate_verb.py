@@ -98,6 +98,7 @@ def test_a_model_without_randomness_covers_nothing_and_its_crps_is_its_error(
     figure = tmp_path / "figure"
     assert dualglow("figure", "calibration", "--calibration", tmp_path / "calibration.tsv", "--out", figure) == ""
     assert figure.with_name("figure.png").stat().st_size > 10_000
+    assert pd.read_csv(figure.with_name("figure.tsv"), sep="\t")["simulated"].all()
 
 
 def test_too_few_samples_are_one_line(words: list[object], tmp_path: Path, dualglow: Dualglow) -> None:
