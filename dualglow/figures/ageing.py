@@ -107,7 +107,9 @@ def _range(points: pd.DataFrame, panel: _Panel) -> tuple[float, float]:
 def slopes_table(slopes: pd.DataFrame) -> Table:
     """All slopes as numbers; in print those of the regions of figure 7."""
     regions = figure7_regions(list(dict.fromkeys(slopes["region"])))
+    order = {name: i for i, name in enumerate((*regions, *STAGE_COLOURS))}
     shown = slopes[slopes["region"].isin(regions)]
+    shown = shown.sort_values(["region", "stage"], key=lambda column: column.map(order), kind="stable")
     cells = pd.DataFrame(
         {
             "Region": shown["region"].str.replace("_", " "),
@@ -125,6 +127,11 @@ def slopes_table(slopes: pd.DataFrame) -> Table:
         f"{method_name(str(slopes['method'].iloc[0]))} makes of the same held-out MRIs when it is told another age, "
         "and the slope over real PETs of different people. Both are cross-sectional: neither is how a person ages."
     )
+    if "true_total" in shown:
+        caption += (
+            " Truth: what age alone does in the simulation, with the MRI as it is and with the cortex that thins."
+        )
+    caption += " The .tsv has all regions."
     return Table(slopes.drop(columns="simulated"), cells, caption, "tab:ageing", is_simulated(slopes))
 
 

@@ -1,5 +1,6 @@
 """The methods section of a paper, written from what was really run."""
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -54,7 +55,7 @@ def methods_text(run: Run) -> str:
     ).get_template("methods.md.jinja")
     citations = Citations()
     methods = [card["method"] for card in run.cards]
-    return template.render(
+    text = template.render(
         cite=citations.cite,
         references=citations.listed,
         config=run.config,
@@ -84,6 +85,7 @@ def methods_text(run: Run) -> str:
         versions=run.cards[0]["versions"],
         programs=", ".join(f"{name} {run.cards[0]['versions'][name]}" for name in _PROGRAMS),
     )
+    return re.sub(r"\b(\d+) (\w+)\(s\)", lambda found: f"{found[1]} {found[2]}{'s' * (found[1] != '1')}", text)
 
 
 def groups_of(pairs: pd.DataFrame) -> str:

@@ -14,21 +14,22 @@ def diagnosis(classification: pd.DataFrame) -> Table:
     ----------
     classification
         Output of `dualglow classify`; its tasks and methods keep their order. Features of T1 and PET together are left
-        to the table of their gain.
+        to the table of their gain. The cells are of the tasks that were done; the caption says why another was not.
     """
     joined = classification["method"].str.startswith(WITH_MRI)
     classification = classification[~joined].reset_index(drop=True)
+    done = classification[classification["reason"].isna()]
     cells = pd.DataFrame(
         {
-            "Task": classification["task"],
-            "Features": classification["method"].map(method_name),
-            "n": _counts(classification),
-            "Accuracy (95% CI)": [_accuracy(row) for _, row in classification.iterrows()],
-            "FNR / all": _percent(classification["fnr_share"]),
-            "FPR / all": _percent(classification["fpr_share"]),
-            "FNR": _percent(classification["fnr"]),
-            "FPR": _percent(classification["fpr"]),
-            "AUC": [f"{value:.2f}" if pd.notna(value) else "n/a" for value in classification["auc"]],
+            "Task": done["task"],
+            "Features": done["method"].map(method_name),
+            "n": _counts(done),
+            "Accuracy (95% CI)": [_accuracy(row) for _, row in done.iterrows()],
+            "FNR / all": _percent(done["fnr_share"]),
+            "FPR / all": _percent(done["fpr_share"]),
+            "FNR": _percent(done["fnr"]),
+            "FPR": _percent(done["fpr"]),
+            "AUC": [f"{value:.2f}" if pd.notna(value) else "n/a" for value in done["auc"]],
         }
     )
     return Table(classification, cells, _caption(classification), "tab:diagnosis", is_simulated(classification))

@@ -179,7 +179,8 @@ def test_without_a_truth_the_model_stands_beside_the_real_pets_alone() -> None:
     assert "Truth" not in texts(figure)
     printed = slopes_table(table)
     assert "Truth, all" not in printed.cells
-    assert printed.cells["Region"].unique().tolist() == ["Hippocampus", "Precuneus"]
+    assert printed.cells["Region"].unique().tolist() == ["Precuneus", "Hippocampus"]  # in the order of figure 7
+    assert printed.cells["Stage"].tolist() == ["CN", "MCI", "AD"] * 2
     assert len(printed.numbers) == 9
 
 

@@ -41,10 +41,10 @@ def test_people_settings_and_versions_are_the_runs(run: Run) -> None:
     assert "5 pairs of T1-weighted MRI and FDG-PET of 4 people (2 CN, 1 AD, 1 unknown)" in text
     assert "2 further pairs were left out" in text
     assert "ANTs 2.6.5" in text
-    assert "4 level(s) of 16 affine couplings with 512 channels" in text
-    assert "90 epoch(s) of AdaMax, learning rate 0.001" in text
+    assert "4 levels of 16 affine couplings with 512 channels" in text
+    assert "90 epochs of AdaMax, learning rate 0.001" in text
     assert "Trained otherwise: " in text
-    assert "UcGAN, cGAN, pix2pix: 90 epoch(s) of Adam, learning rate 0.0002" in text
+    assert "UcGAN, cGAN, pix2pix: 90 epochs of Adam, learning rate 0.0002" in text
     assert "DualGlow 0.1.0, python 3.11.7, torch 2.13.0" in text
     assert "64×96×64 voxels of 2.25 mm" in text
     assert "Linear per voxel and Mean PET: fitted in closed form" in text
@@ -54,11 +54,11 @@ def test_people_settings_and_versions_are_the_runs(run: Run) -> None:
 
 def test_what_is_not_so_is_not_said(run: Run) -> None:
     run.grid.update(simulated=False, left_out={})
-    run.config["training"]["epochs"] = 7
+    run.config["training"] |= {"epochs": 7, "batch_size": 1}
     text = methods_text(Run(run.config, run.grid, run.pairs, run.description, run.cards[-2:]))
     assert "simulated" not in text
     assert "left out" not in text
-    assert "7 epoch(s)" in text
+    assert "7 epochs of AdaMax, learning rate 0.001, 1 pair per step" in text
     for absent in ("MONAI", "DUAL-GLOW", "pix2pix", "Trained otherwise", "90 epoch"):
         assert absent not in text
 

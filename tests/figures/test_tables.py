@@ -67,9 +67,16 @@ def classification(simulated: bool = False) -> pd.DataFrame:
 def test_table_2_prints_percent_and_says_why_a_task_is_missing() -> None:
     table = diagnosis(classification())
     assert table.cells.iloc[0].tolist()[2:] == ["4 / 10", "70% (40–89)", "10%", "20%", "25%", "33%", "0.80"]
-    assert set(table.cells.iloc[1].tolist()[2:]) == {"n/a"}
+    assert len(table.cells) == 1  # a row of n/a per method says nothing
+    assert table.numbers["task"].tolist() == ["AD vs CN", "other"]
     assert "other: not done, fold 0 has 1 diseased people" in table.caption
     assert r"70\% (40--89)" in to_latex(table)
+
+
+def test_table_2_of_too_few_people_is_a_caption(tmp_path: Path) -> None:
+    save_table(diagnosis(classification().iloc[1:]), tmp_path / "table2.tsv")
+    for kind in ("tex", "html"):
+        assert "other: not done" in (tmp_path / f"table2.{kind}").read_text()
 
 
 def test_table_3_counts_people_once() -> None:
