@@ -11,6 +11,7 @@ import pytest
 from dualglow.cli import main
 from dualglow.figures.folds import folds_table
 from dualglow.figures.overview import diagnosed, ranking, verdicts
+from dualglow.figures.pages import is_text
 from dualglow.figures.tables import Table, save_table
 
 
@@ -35,6 +36,14 @@ def test_a_table_is_also_a_page_with_its_cells_and_caption(tmp_path: Path) -> No
     assert words[1:7] == ["Method", "MAE", "A <b> & c", "0.1 ± 0.2", "D", "n/a"]
     assert "x.tsv" in words
     assert not [word for word in words if "0.123456" in word]
+
+
+@pytest.mark.parametrize(
+    ("cells", "text"),
+    [(["0.1 ± 0.2", "n/a"], False), (["n/a"], False), (["<0.001", "-0.1 (-0.2 to +0.1)"], False), (["AD", "CN"], True)],
+)
+def test_words_stand_at_the_left_and_numbers_at_the_right(cells: list[str], text: bool) -> None:
+    assert is_text(cells) is text
 
 
 QUALITY = pd.DataFrame(
