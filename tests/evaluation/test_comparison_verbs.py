@@ -1,6 +1,5 @@
 """`compare`, its figure and `gain` as a person gives them: planted numbers in, known numbers out, or one line."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,29 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dualglow.cli import main
 from dualglow.cohort.splits import split_hash
+from tests.conftest import Dualglow
 
 AHEAD = (0.1, 0.2, 0.3, 0.4)
 """SUVR by which `cgan` is worse than `dualglow` in each of four folds."""
-
-Dualglow = Callable[..., str]
-
-
-@pytest.fixture
-def dualglow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dualglow:
-    """Run `dualglow WORDS`; what it says on standard error, which is nothing if it goes well."""
-
-    def run(*words: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["dualglow", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr().err
-        assert bool(ended.value.code) == bool(said)
-        assert ended.value.code in (0, None, 1)
-        return said
-
-    return run
 
 
 @pytest.fixture

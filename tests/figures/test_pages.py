@@ -1,18 +1,17 @@
 """What the report shows as pages: tables to read, and the overview."""
 
 import json
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from dualglow.cli import main
 from dualglow.figures.folds import folds_table
 from dualglow.figures.overview import diagnosed, ranking, verdicts
 from dualglow.figures.pages import is_text
 from dualglow.figures.tables import Table, save_table
+from tests.conftest import Dualglow
 
 
 class Text(HTMLParser):
@@ -122,16 +121,8 @@ def results(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["dualglow", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    if ended.value.code:
-        raise RuntimeError(ended.value.code)
-
-
-def test_the_overview_says_first_what_a_reader_needs(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(monkeypatch, "overview", "--results", results, "--out", results / "overview.html")
+def test_the_overview_says_first_what_a_reader_needs(results: Path, dualglow: Dualglow) -> None:
+    assert dualglow("overview", "--results", results, "--out", results / "overview.html") == ""
     page = (results / "overview.html").read_text()
     words = " ".join(Text(page).words)
     assert "no image and no number here comes from a real person" in words
@@ -144,13 +135,10 @@ def test_the_overview_says_first_what_a_reader_needs(results: Path, monkeypatch:
     assert "jane" not in page
 
 
-def test_an_overview_without_its_tables_is_one_line(
-    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_overview_without_its_tables_is_one_line(results: Path, dualglow: Dualglow) -> None:
     (results / "tables" / "table2.tsv").unlink()
-    with pytest.raises(RuntimeError):
-        run(monkeypatch, "overview", "--results", results, "--out", results / "overview.html")
-    assert capsys.readouterr().err == f"dualglow overview: {results}/tables/table2.tsv: no such table.\n"
+    line = dualglow("overview", "--results", results, "--out", results / "overview.html")
+    assert line == f"dualglow overview: {results}/tables/table2.tsv: no such table.\n"
     assert not (results / "overview.html").exists()
 
 

@@ -1,8 +1,7 @@
 """`calibrate`, its table and its figure as a person gives them."""
 
 import json
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import nibabel as nib
@@ -13,12 +12,11 @@ import torch
 from torch import Tensor
 
 from dualglow import models
-from dualglow.cli import main
 from dualglow.models import Batch, Synthesiser
 from dualglow.training.fold import Request, train_fold
+from tests.conftest import Dualglow
 from tests.training.conftest import AFFINE, PARTS, SHAPE
 
-Dualglow = Callable[..., str]
 ANSWER = 0.5
 """Of the window: what the method `sure` says of everyone."""
 
@@ -45,21 +43,6 @@ class Sure(Synthesiser):
         self, mri: Tensor, covariates: Tensor, mask: Tensor, temperature: float, generator: torch.Generator
     ) -> Tensor:
         return self.predict(mri, covariates, mask)
-
-
-@pytest.fixture
-def dualglow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dualglow:
-    """Run `dualglow WORDS`; what it says on standard error if it fails."""
-
-    def run(*words: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["dualglow", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr().err
-        assert ended.value.code in (0, None, 1), said
-        return said if ended.value.code else ""
-
-    return run
 
 
 @pytest.fixture
