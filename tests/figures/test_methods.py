@@ -1,7 +1,10 @@
 """The methods section says what was run, and nothing else."""
 
 import copy
+import dataclasses
+import html
 import inspect
+import json
 import re
 import string
 from pathlib import Path
@@ -12,6 +15,8 @@ import yaml
 
 from dualglow import models
 from dualglow.figures.methods import METHODS, Run, methods_text
+from dualglow.figures.style import METHOD_NAMES
+from tests.conftest import Dualglow
 from tests.workflow.conftest import ROOT
 
 AFFINE = [[2.25, 0, 0, -70], [0, 2.25, 0, -125], [0, 0, 2.25, -64], [0, 0, 0, 1]]
@@ -116,3 +121,24 @@ def test_without_a_trained_model_one_line_says_so(tmp_path: Path, capsys: pytest
     with pytest.raises(SystemExit):
         main()
     assert "names no methods; another version wrote it" in capsys.readouterr().err
+
+
+def test_the_verb_writes_the_text_and_a_page_to_read(run: Run, tmp_path: Path, dualglow: Dualglow) -> None:
+    for name, content in {
+        "config.json": run.config,
+        "dataset/grid.json": run.grid,
+        "derivatives/dataset_description.json": run.description,
+        **{f"models/{card['method']}/fold-1/model.json": card for card in run.cards},
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    run.pairs.assign(pair_id=list("pqrst")).to_csv(tmp_path / "dataset" / "pairs.tsv", sep="\t", index=False)
+    assert dualglow("methods", "--results", tmp_path, "--out", tmp_path / "methods.md") == ""
+    text = (tmp_path / "methods.md").read_text()
+    assert text == methods_text(dataclasses.replace(run, cards=sorted(run.cards, key=lambda c: order(c["method"]))))
+    page = (tmp_path / "methods.html").read_text()
+    assert html.unescape(page.split("<pre>")[1].split("</pre>")[0]).strip() == text.strip()
+
+
+def order(method: str) -> int:
+    return list(METHOD_NAMES).index(method)
