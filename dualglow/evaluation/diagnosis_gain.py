@@ -5,6 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from dualglow.cohort.splits import person
+from dualglow.errors import InputError
 from dualglow.evaluation.classification import WITH_MRI
 from dualglow.evaluation.comparison import holm
 
@@ -31,6 +32,11 @@ def diagnosis_gain(predictions: pd.DataFrame, seed: int, draws: int = DRAWS) -> 
     One row per task and method `mri+<pet>`: accuracy of both and their difference; how many pairs only one of the two
     got right and McNemar's exact p, adjusted by Holm over the methods; AUC within folds of both, and the difference
     with its 95 % percentile interval. A pair that several folds hold out counts with the first.
+
+    Raises
+    ------
+    InputError
+        If the T1 alone and a PET beside it were not classified on the same pairs of a task.
     """
     rows = []
     for task in dict.fromkeys(predictions["task"]):
@@ -82,8 +88,13 @@ def auc_gain(first: pd.DataFrame, second: pd.DataFrame, seed: int, draws: int) -
 
 
 def _row(base: pd.DataFrame, joined: pd.DataFrame, seed: int, draws: int) -> dict[str, float]:
-    base = base.set_index("pair_id")
-    joined = joined.set_index("pair_id").loc[base.index]
+    base, joined = base.set_index("pair_id"), joined.set_index("pair_id")
+    if set(base.index) != set(joined.index):
+        raise InputError(
+            f"{joined['method'].iloc[0]} was classified on {len(joined)} pairs, {BASE} on {len(base)} (or others): "
+            "run `dualglow classify` again."
+        )
+    joined = joined.loc[base.index]
     right = [(table["truth"] == table["predicted"]).to_numpy(bool) for table in (base, joined)]
     only_mri, only_joined, p = mcnemar(right[0], right[1])
     before, after, low, high = auc_gain(base, joined, seed, draws)

@@ -134,6 +134,16 @@ def test_gain_without_one_of_its_tables_is_one_line(name: str, classified: Path,
     assert not out.exists()
 
 
+def test_gain_on_other_pairs_is_one_line(classified: Path, dualglow: Dualglow) -> None:
+    path = classified.with_name("classification_predictions.tsv")
+    pd.read_csv(path, sep="\t").iloc[1:].to_csv(path, sep="\t", index=False)
+    out = classified.with_name("gain.tsv")
+    line = dualglow("gain", "--classification", classified, "--out", out)
+    assert line.startswith("dualglow gain: mri+real was classified on 16 pairs, mri on 15 ")
+    assert line.count("\n") == 1
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("verb", ["effects", "agreement", "reference-regions"])
 def test_a_missing_synthesis_is_one_line_and_writes_nothing(verb: str, results: Path, dualglow: Dualglow) -> None:
     next((results / "synthesis" / "copy" / "fold-2").glob("*.nii.gz")).unlink()
