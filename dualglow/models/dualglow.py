@@ -106,7 +106,17 @@ class DualGlow(Synthesiser, Density):
         self.mri_flow.initialise(self._input(torch.cat([batch.mri for batch in first])))
         self.pet_flow.initialise(self._input(torch.cat([batch.pet for batch in first])))
         if self.spatial_prior:
-            self._fit_spatial_prior(chain(first, remaining))
+            self._fit_spatial_prior(chain(first, remaining), with_sd=True)
+
+    @torch.no_grad()
+    def refit(self, batches: Iterable[Batch]) -> None:
+        """With `spatial_prior`, fit the priors' lines to the latents as they now are.
+
+        Each step changes the latents of all voxels, while each voxel's line sees few people and moves by the learning
+        rate at most: left to the steps, the lines lag behind, and the error of the images grows while the bits fall.
+        """
+        if self.spatial_prior:
+            self._fit_spatial_prior(batches, with_sd=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Bits per voxel of PET given MRI plus λ times those of MRI (eq. 12), means over the batch.
@@ -160,10 +170,10 @@ class DualGlow(Synthesiser, Density):
         """Mean and log-sd of every PET latent given the MRI, taken at the middle of its grey values."""
         return self._priors(self.mri_flow(centred(mri))[0], covariates)
 
-    def _priors(self, mri_latents: list[Tensor], covariates: Tensor) -> list[Gaussian]:
+    def _priors(self, mri_latents: list[Tensor], covariates: Tensor, spatial: bool = True) -> list[Gaussian]:
         with torch.autocast(covariates.device.type, enabled=False):  # latents are never rounded
             priors: list[Gaussian] = self.prior(
-                mri_latents, columns(covariates, self.names) if self.names else covariates
+                mri_latents, columns(covariates, self.names) if self.names else covariates, spatial
             )
         return priors
 
@@ -183,16 +193,17 @@ class DualGlow(Synthesiser, Density):
         with torch.autocast(covariates.device.type, enabled=False):
             return torch.stack([reader(z, covariates) for reader, z in zip(self.readers, read, strict=True)]).sum()
 
-    def _fit_spatial_prior(self, batches: Iterable[Batch]) -> None:
-        """Stream the training latents once, then set every level's prior from their moments."""
+    def _fit_spatial_prior(self, batches: Iterable[Batch], with_sd: bool) -> None:
+        """Stream the training latents once, then set every level's prior from what the rest leaves of their means."""
         moments = [LatentMoments() for _ in self.prior.levels]
         for batch in batches:
             mri_latents, _ = self.mri_flow(self._input(batch.mri))
             pet_latents, _ = self.pet_flow(self._input(batch.pet))
             known = columns(batch.covariates, self.names) if self.names else None
-            for level, mri, pet in zip(moments, mri_latents, pet_latents, strict=True):
-                level.add(mri, pet, known)
-        self.prior.fit(moments)
+            rest = self._priors(mri_latents, batch.covariates, spatial=False)
+            for level, mri, pet, (mean, _) in zip(moments, mri_latents, pet_latents, rest, strict=True):
+                level.add(mri, pet - mean, known)
+        self.prior.fit(moments, with_sd)
 
 
 class ConditionalDualGlow(DualGlow):

@@ -42,6 +42,12 @@ class Synthesiser(nn.Module, ABC):
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Set what is set from data before training, in one pass over the training batches."""
 
+    def refit(self, batches: Iterable[Batch]) -> None:
+        """Set anew what follows from all training pairs, after the steps of an epoch and before it is validated.
+
+        Called twice in a row, it must give the same to the byte: a training may be resumed in between.
+        """
+
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Scalar to minimise and the detached terms worth logging, each a mean over the batch.

@@ -61,20 +61,21 @@ class Relation(nn.Module):
             nn.init.zeros_(parameter)
         self.spatial = VoxelPrior(pet_shape, columns) if how.spatial else None
 
-    def forward(self, mri_latent: Tensor, covariates: Tensor) -> Gaussian:
+    def forward(self, mri_latent: Tensor, covariates: Tensor, spatial: bool = True) -> Gaussian:
+        """Mean and log-sd; `spatial` False leaves the spatial prior out."""
         found = self.convolution(mri_latent)
         mean, log_sd = (found, torch.zeros_like(found)) if self.how.unit_variance else found.chunk(2, dim=1)
         mean = leaky_relu(mean, 0.2) if self.how.leaky else mean
         log_sd = LOG_SD_BOUND * torch.tanh(log_sd / LOG_SD_BOUND)
-        if self.spatial is None:
+        if self.spatial is None or not spatial:
             return mean, log_sd
         voxel_mean, voxel_log_sd = self.spatial(mri_latent, covariates)
         return mean + voxel_mean, log_sd + voxel_log_sd
 
-    def fit(self, moments: LatentMoments) -> None:
+    def fit(self, moments: LatentMoments, with_sd: bool) -> None:
         """Set the spatial prior, if there is one, from the training people's latents."""
         if self.spatial is not None:
-            self.spatial.fit(moments)
+            self.spatial.fit(moments, with_sd)
 
 
 class CovariateLink(nn.Module):
@@ -91,21 +92,22 @@ class CovariateLink(nn.Module):
         self.intercept = VoxelPrior(pet_shape, sum(widths(names).values())) if spatial else None
         self.offset = None if spatial else nn.Parameter(torch.zeros(1 if unit_variance else 2, *pet_shape))
 
-    def forward(self, mri_latent: Tensor, covariates: Tensor) -> Gaussian:
+    def forward(self, mri_latent: Tensor, covariates: Tensor, spatial: bool = True) -> Gaussian:
+        """Mean and log-sd; `spatial` False leaves the spatial prior out."""
         found = torch.einsum("bk,pk...->pb...", covariates, self.slopes)
         if self.offset is not None:
             found = found + self.offset[:, None]
         mean, raw = found[0], (torch.zeros_like(found[0]) if self.unit_variance else found[1])
         log_sd = LOG_SD_BOUND * torch.tanh(raw / LOG_SD_BOUND)
-        if self.intercept is None:
+        if self.intercept is None or not spatial:
             return mean, log_sd
         voxel_mean, voxel_log_sd = self.intercept(torch.zeros_like(mri_latent), covariates)
         return mean + voxel_mean, log_sd + voxel_log_sd
 
-    def fit(self, moments: LatentMoments) -> None:
+    def fit(self, moments: LatentMoments, with_sd: bool) -> None:
         """Set slopes, intercepts and log-sds from the training people's PET latents and covariates."""
         if self.intercept is not None:
-            self.intercept.fit(moments.of_pet_alone())
+            self.intercept.fit(moments.of_pet_alone(), with_sd)
 
 
 class PetPrior(nn.Module):
@@ -139,8 +141,9 @@ class PetPrior(nn.Module):
         top = (2, pet_shapes[-1][0], *[1] * (len(pet_shapes[-1]) - 1))
         self.top = nn.Parameter(torch.zeros(top)) if learn_top else None
 
-    def forward(self, mri_latents: Sequence[Tensor], covariates: Tensor) -> list[Gaussian]:
-        priors = [level(z, covariates) for level, z in zip(self.levels, mri_latents, strict=True)]
+    def forward(self, mri_latents: Sequence[Tensor], covariates: Tensor, spatial: bool = True) -> list[Gaussian]:
+        """Mean and log-sd of every level; `spatial` False leaves the spatial priors out."""
+        priors = [level(z, covariates, spatial) for level, z in zip(self.levels, mri_latents, strict=True)]
         if self.embeddings is not None:
             added = [embedding(covariates) for embedding in self.embeddings]
             priors = [
@@ -152,7 +155,7 @@ class PetPrior(nn.Module):
             priors[-1] = mean + self.top[0], log_sd + self.top[1]
         return priors
 
-    def fit(self, moments: Sequence[LatentMoments]) -> None:
-        """Set the spatial priors from each level's moments."""
+    def fit(self, moments: Sequence[LatentMoments], with_sd: bool) -> None:
+        """Set the spatial priors from each level's moments; without `with_sd`, their log-sds stay as they are."""
         for level, sums in zip(self.levels, moments, strict=True):
-            cast(Relation | CovariateLink, level).fit(sums)
+            cast(Relation | CovariateLink, level).fit(sums, with_sd)

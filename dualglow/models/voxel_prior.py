@@ -91,11 +91,12 @@ class VoxelPrior(nn.Module):
         return mean, self.log_sd
 
     @torch.no_grad()
-    def fit(self, moments: LatentMoments) -> None:
+    def fit(self, moments: LatentMoments, with_sd: bool = True) -> None:
         """Least squares at each voxel, its slopes drawn to the channel's common ones where the voxel varies little.
 
         The line goes through the means, so the mean predictors give the mean PET latent. The residual variance counts
         the channel's mean as one more subject: a voxel that never varied in training must not claim to be certain.
+        Without `with_sd` the log-sds stay as they are.
         """
         known = moments if self.covariate_slopes is not None else moments.of_mri_alone()
         means, pet, squares, products, pet_variance = known.central()
@@ -104,11 +105,12 @@ class VoxelPrior(nn.Module):
         residual = (pet_variance - explained).clamp(min=0)
         space = tuple(range(1, residual.ndim))
         residual = (moments.count * residual + residual.mean(space, keepdim=True)) / (moments.count + 1)
+        if with_sd:
+            self.log_sd.copy_(0.5 * residual.clamp(min=1e-12).log())
         self.slope.copy_(slopes[0])
         if self.covariate_slopes is not None:
             self.covariate_slopes.copy_(slopes[1:])
         self.intercept.copy_(pet - (slopes * means).sum(0))
-        self.log_sd.copy_(0.5 * residual.clamp(min=1e-12).log())
 
 
 def _slopes(squares: Tensor, products: Tensor, shrinkage: float) -> Tensor:

@@ -74,6 +74,7 @@ class Training:
             self._step(index, steps, batch)
             self.progress.step = index + 1
             pause()
+        self._refit()
         self._validate(pause)
         self._end_epoch()
 
@@ -125,6 +126,16 @@ class Training:
                 raise
             raise self._divergence("the gradient's norm is not finite", gradient_at_fault(self.model)) from error
         self.means["gradient_norm"].add(float(norm), 1)
+
+    def _refit(self) -> None:
+        """In every process alike, and with the same noise for the model and its average."""
+        steps = epoch_steps(len(self.train), self.how.batch_size, self.how.seed, 0)
+        for model in [self.model, *([self.judged] if self.average else [])]:
+            torch.manual_seed(derived_seed(self.how.seed, "refit", self.epoch))
+            model.train()
+            with self.processes.fabric.autocast():
+                model.refit(to_device(self.train.batches(steps), self.processes.device))
+            model.eval()
 
     @torch.no_grad()
     def _validate(self, pause: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
-NETWORK = ["--levels", "2", "--steps", "1", "--hidden", "4", "--threads", "1", "--device", "cpu"]
+NETWORK = ["--levels", "2", "--steps", "1", "--hidden", "4", "--spatial-prior", "--threads", "1", "--device", "cpu"]
 DUALGLOW = [sys.executable, "-m", "dualglow"]
 
 PLANTED = """
