@@ -121,6 +121,9 @@ def train(
     from_mean: Annotated[
         bool | None, rivals("cgan, ucgan, cvae, pix2pix: draw the difference from the mean training PET.")
     ] = None,
+    pseudo_people: Annotated[
+        float | None, rivals("linear: weight of all voxels' common slopes beside each voxel's own, in people.")
+    ] = None,
 ) -> None:
     """Train one method on one fold. The defaults are the paper's settings.
 
@@ -172,6 +175,7 @@ def train(
         "iterations": iterations,
         "ascent_rate": ascent_rate,
         "from_mean": from_mean,
+        "pseudo_people": pseudo_people,
     }
     import os
 

@@ -49,6 +49,22 @@ def test_linear_is_least_squares_at_each_voxel() -> None:
         assert model.sd[0, 0][voxel].item() == pytest.approx(np.sqrt(rss[0] / (12 - 4)), rel=1e-4)
 
 
+def test_pseudo_people_draw_each_voxel_to_the_common_slopes() -> None:
+    """For MRI alone: (n · covariance + 5 · common slope · mean variance) / (n · variance + 5 · mean variance)."""
+    data = [batch._replace(covariates=0 * batch.covariates) for batch in batches()]
+    whole = joined(data)
+    model = build("linear", SHAPE, {"ridge": 1e-9, "pseudo_people": 5})
+    model.initialise(iter(data))
+    mri, pet = whole.mri[:, 0].numpy().astype(float), whole.pet[:, 0].numpy().astype(float)
+    covariance = ((mri - mri.mean(0)) * (pet - pet.mean(0))).mean(0)
+    variance = mri.var(0)
+    common = covariance.mean() / variance.mean()
+    slope = (12 * covariance + 5 * common * variance.mean()) / (12 * variance + 5 * variance.mean())
+    expected = (pet.mean(0) + slope * (mri - mri.mean(0))) * whole.mask[:, 0].numpy()
+    predicted = model.predict(whole.mri, whole.covariates, whole.mask)[:, 0].numpy()
+    np.testing.assert_allclose(predicted, expected, atol=1e-5)
+
+
 def test_linear_survives_background_and_missing_covariates() -> None:
     data = [batch._replace(mri=0 * batch.mri, covariates=0 * batch.covariates) for batch in batches()]
     linear, mean = build("linear", SHAPE, {}), build("mean", SHAPE, {})
@@ -83,6 +99,8 @@ def test_mistakes_are_named() -> None:
         build("linear", SHAPE, {}).initialise([])
     with pytest.raises(ConfigError, match="ridge is 0"):
         build("linear", SHAPE, {"ridge": 0})
+    with pytest.raises(ConfigError, match="pseudo_people is -1"):
+        build("linear", SHAPE, {"pseudo_people": -1})
     with pytest.raises(ConfigError, match=r"'glow': unknown.*dualglow, dualglow-conditional, cgan, .*, mean, linear"):
         build("glow", SHAPE, {})
     with pytest.raises(ConfigError, match="no option widht"):
