@@ -1,6 +1,7 @@
 # make demo: the whole workflow on a simulated cohort.   make test: the tests.   make test-slow: those that take longer,
 # such as every robustness case of the preprocessing, for every night.   make test-slurm: those on a real SLURM, which is
 # started on this machine (as root; Debian's packages).   make benchmark: speed, memory, precision.
+# make comparison: all methods on 60 simulated people, about two hours on two cores; docs/rivals.md has its results.
 # Each installs what it needs first.
 PYTHON ?= python3
 SLURM ?= /tmp/dualglow-slurm
@@ -13,7 +14,7 @@ endif
 export PATH := $(abspath $(BIN)):$(PATH)
 INSTALLED := $(BIN)/.dualglow-installed
 
-.PHONY: demo test test-slurm test-slow benchmark lint install clean
+.PHONY: demo comparison test test-slurm test-slow benchmark lint install clean
 
 install: $(INSTALLED)
 
@@ -31,6 +32,12 @@ demo: install
 	snakemake --configfile config/demo.yaml -- all
 	@dualglow table 1 --metrics results/demo/metrics/*/fold-*.tsv
 	@echo "The report is results/demo/report.zip: unzip it and open report/report.html. (Simulated cohort: no real patients.)"
+
+comparison: install
+	dualglow simulate --out data/simulated-comparison --subjects 60 --seed 2 --voxel 2.0 --jobs 2
+	@snakemake --configfile config/comparison.yaml --unlock > /dev/null 2>&1
+	snakemake --configfile config/comparison.yaml -- all
+	@dualglow table 1 --metrics results/comparison/metrics/*/fold-*.tsv
 
 test: install
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "not slow and not slurm"
