@@ -31,7 +31,11 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "mean": ("the mean training PET", ()),
 }
 _PROGRAMS = ("python", "torch", "numpy")
-_STARTS = {"spatial_prior": "latents start from a line per voxel", "from_mean": "it draws the difference from the mean"}
+_ADDED = {
+    "spatial_prior": "beyond its paper, every voxel of the latents has a line, fitted to the training people after each epoch",
+    "from_mean": "beyond its paper, it draws the difference from the mean",
+    "pseudo_people": "each voxel's slopes drawn to those of all voxels",
+}
 
 
 @dataclass(frozen=True)
@@ -115,9 +119,9 @@ def _engine(description: dict[str, Any]) -> str:
 def _model(citations: Citations, card: dict[str, Any]) -> str:
     text, sources = METHODS[card["method"]]
     options = {name: _words(value) for name, value in card["options"].items()}
-    starts = "".join(f" ({words}, beyond its paper)" for name, words in _STARTS.items() if card["options"].get(name))
+    added = "".join(f" ({words})" for name, words in _ADDED.items() if card["options"].get(name))
     name = " ".join(filter(None, (method_name(card["method"]), citations.cite(*sources))))
-    return f"{name}: {text.format(**options)}{starts}."
+    return f"{name}: {text.format(**options)}{added}."
 
 
 def _settings(card: dict[str, Any]) -> str:
