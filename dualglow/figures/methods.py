@@ -32,7 +32,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _PROGRAMS = ("python", "torch", "numpy")
 _ADDED = {
-    "spatial_prior": "beyond its paper, every voxel of the latents has a line, fitted to the training people after each epoch",
+    "spatial_prior": "beyond its paper, every latent voxel has a line, fitted to the training people after each epoch",
     "from_mean": "beyond its paper, it draws the difference from the mean",
     "pseudo_people": "each voxel's slopes drawn to those of all voxels",
 }
