@@ -17,7 +17,8 @@ def methods(
 ) -> None:
     """Write the methods section of a paper, from what was really run: settings, versions, people, references.
 
-    Inputs: config.json, dataset/, derivatives/dataset_description.json and a model card per method below --results.
+    Inputs: config.json, dataset/, cohort/folds.tsv, derivatives/dataset_description.json and a model card per method
+    below --results.
 
     Outputs: Markdown, ready to paste, and the same as a page; read it before you sign it.
 
@@ -47,6 +48,7 @@ def methods(
         read_json(results / "dataset" / "grid.json"),
         read_table(results / "dataset" / "pairs.tsv", ["pair_id", "subject", "group"]),
         read_json(results / "derivatives" / "dataset_description.json"),
+        read_table(results / "cohort" / "folds.tsv", ["fold"])["fold"].nunique(),
         [read_json(cards[name]) for name in named],
     )
     text = methods_text(run)

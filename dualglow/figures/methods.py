@@ -42,13 +42,14 @@ _ADDED = {
 class Run:
     """What a results folder says of its run: config.json, grid.json, pairs.tsv, dataset_description.json, model.json.
 
-    `cards` holds one fold's card per method, in the order of the tables.
+    `folds` is how many there were, `cards` one fold's card per method, in the order of the tables.
     """
 
     config: dict[str, Any]
     grid: dict[str, Any]
     pairs: pd.DataFrame
     description: dict[str, Any]
+    folds: int
     cards: list[dict[str, Any]]
 
 
@@ -68,13 +69,13 @@ def methods_text(run: Run) -> str:
         n_subjects=run.pairs["subject"].nunique(),
         groups=groups_of(run.pairs),
         left_out=sum(run.grid.get("left_out", {}).values()),
-        engine=_engine(run.description),
+        t1s=partial(_t1s, run, citations),
         shape="×".join(map(str, run.grid["shape"])),
         voxel=_voxel(run.grid),
         percentile=f"{run.cards[0]['window_percentile']:g}",
         cards=run.cards,
         model=partial(_model, citations),
-        split=_split(run.config["split"]),
+        split=_split(run.config["split"], run.folds),
         training=_training(run.config["training"]),
         differs="; ".join(_own_training(run)),
         closed=" and ".join(method_name(card["method"]) for card in run.cards if not card["optimisation"]),
@@ -111,9 +112,21 @@ def _atlas(name: str, citations: Citations) -> str:
     return f"the atlas {Path(name).name}"
 
 
-def _engine(description: dict[str, Any]) -> str:
-    used = [f"{each['Name']} {each['Version']}" for each in description["GeneratedBy"] if each["Name"] != "DualGlow"]
-    return " and ".join(used) or "another program's derivatives"
+def _t1s(run: Run, citations: Citations) -> str:
+    """What was done to the T1s, and by which programs."""
+    used = {each["Name"]: each["Version"] for each in run.description["GeneratedBy"] if each["Name"] != "DualGlow"}
+    engine = " and ".join(f"{name} {version}" for name, version in used.items())
+    if adopted := run.config["preprocess"]["derivatives"]:
+        done = (
+            "Tissues and brain masks of the T1s, and the bias-corrected T1 where there was one, are another program's "
+            f"(*{Path(adopted).name}*). The T1s were registered"
+        )
+    else:
+        corrected = f"FAST {citations.cite('fast')}" if "FSL" in used else f"N4 {citations.cite('n4')}"
+        done = f"T1s were bias-corrected ({corrected}), segmented and registered"
+    template, programs = citations.cite("template"), citations.cite(*(name.lower() for name in used))
+    through = f"{engine} {programs} through nipype {citations.cite('nipype')}"
+    return f"{done} to the ICBM 2009a symmetric template {template} with {through}"
 
 
 def _model(citations: Citations, card: dict[str, Any]) -> str:
@@ -138,9 +151,9 @@ def _words(value: object) -> object:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _split(split: dict[str, Any]) -> str:
-    kfold = f"{split['folds']} folds, in which every pair is held out once"
-    drawn = kfold if split["scheme"] == "kfold" else f"{split['folds']} random divisions"
+def _split(split: dict[str, Any], folds: int) -> str:
+    kfold = f"{folds} folds, in which every pair is held out once"
+    drawn = kfold if split["scheme"] == "kfold" else f"{folds} random divisions"
     share = f"{split['validation']:.0%} of the training people served as validation."
     return f"All methods were trained on the same {drawn}; {share}"
 

@@ -6,6 +6,9 @@ SOURCES = {
     "n4": "Tustison NJ et al. N4ITK: improved N3 bias correction. IEEE Trans Med Imaging 29:1310, 2010.",
     "ants": "Avants BB et al. Symmetric diffeomorphic image registration with cross-correlation. Med Image Anal 12:26, "
     "2008.",
+    "fast": "Zhang Y et al. Segmentation of brain MR images through a hidden Markov random field model. IEEE Trans Med "
+    "Imaging 20:45, 2001.",
+    "fsl": "Jenkinson M et al. FSL. NeuroImage 62:782, 2012.",
     "template": "Fonov V et al. Unbiased average age-appropriate atlases for pediatric studies. NeuroImage 54:313, "
     "2011.",
     "nipype": "Gorgolewski K et al. Nipype: a flexible, lightweight and extensible neuroimaging data processing "

@@ -33,6 +33,7 @@ def run() -> Run:
         grid={"simulated": True, "shape": [64, 96, 64], "affine": AFFINE, "left_out": {"bad": 2}},
         pairs=pd.DataFrame({"subject": list("aabcd"), "group": ["CN", "CN", "CN", "AD", None]}),
         description={"GeneratedBy": [{"Name": "DualGlow", "Version": "0.1.0"}, {"Name": "ANTs", "Version": "2.6.5"}]},
+        folds=8,
         cards=[
             {"method": method, "options": options, "window_percentile": 99.9, "versions": versions}
             | {"optimisation": None if method in ("mean", "linear") else {"epochs": 90, "seed": 7, "beta1": 0.25}}
@@ -60,12 +61,33 @@ def test_people_settings_and_versions_are_the_runs(run: Run) -> None:
 def test_what_is_not_so_is_not_said(run: Run) -> None:
     run.grid.update(simulated=False, left_out={})
     run.config["training"] |= {"epochs": 7, "batch_size": 1}
-    text = methods_text(Run(run.config, run.grid, run.pairs, run.description, run.cards[-2:]))
+    text = methods_text(Run(run.config, run.grid, run.pairs, run.description, 8, run.cards[-2:]))
     assert "simulated" not in text
     assert "left out" not in text
     assert "7 epochs of AdaMax, learning rate 0.001, 1 pair per step" in text
     for absent in ("MONAI", "DUAL-GLOW", "pix2pix", "Trained otherwise", "90 epoch"):
         assert absent not in text
+
+
+@pytest.mark.parametrize(
+    ("program", "adopted", "said", "absent"),
+    [
+        ("ANTs", None, r"bias-corrected \(N4 \[\d+\]\), segmented and registered .* with ANTs 1\.2 \[\d+\]", "FAST"),
+        ("FSL", None, r"bias-corrected \(FAST \[\d+\]\), segmented and registered .* with FSL 1\.2 \[\d+\]", "N4"),
+        ("ANTs", "/home/jane/fmriprep", r"another program's \(\*fmriprep\*\)\. The T1s were registered", "segmented"),
+    ],
+)
+def test_what_was_done_to_the_t1s_is_what_was_run(
+    run: Run, program: str, adopted: str | None, said: str, absent: str
+) -> None:
+    run.description["GeneratedBy"][1] = {"Name": program, "Version": "1.2"}
+    run.config["preprocess"]["derivatives"] = adopted
+    text, references = methods_text(run).split("## References")
+    assert ("N4ITK" in references) == ("N4 [" in text)
+    assert re.search(said, text)
+    assert absent not in text
+    assert "jane" not in text
+    assert "8 folds, in which every pair is held out once" in text  # though 10 are configured
 
 
 def test_every_citation_has_its_reference_and_the_other_way_round(run: Run) -> None:
@@ -132,6 +154,8 @@ def test_the_verb_writes_the_text_and_a_page_to_read(run: Run, tmp_path: Path, d
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "cohort").mkdir()
+    pd.DataFrame({"fold": [0, 0, *range(8)]}).to_csv(tmp_path / "cohort" / "folds.tsv", sep="\t", index=False)
     run.pairs.assign(pair_id=list("pqrst")).to_csv(tmp_path / "dataset" / "pairs.tsv", sep="\t", index=False)
     assert dualglow("methods", "--results", tmp_path, "--out", tmp_path / "methods.md") == ""
     text = (tmp_path / "methods.md").read_text()

@@ -75,6 +75,7 @@ rule methods:
         rules.pack.output,
         rules.describe.output,
         of_every_fold("<results>/models/{method}/fold-{fold}/model.json"),
+        rules.split.output.folds,
         config="<results>/config.json",
     output:
         text=report(
