@@ -19,7 +19,7 @@ FOLD = Option(help="Which fold, from 0.")
 DEVICE = Option(help="auto (a GPU if there is one), cpu or cuda.")
 THREADS = Option(help="CPU threads; PyTorch's choice if not given.", min=1, show_default=False)
 NETWORK = "Network (dualglow and dualglow-conditional; other methods ignore these)"
-RIVALS = "Rivals (each method has defaults of its own, see config/config.yaml)"
+RIVALS = "Rivals and baselines (each method has defaults of its own, see config/config.yaml)"
 
 
 def training(text: str) -> Any:  # noqa: ANN401
@@ -33,7 +33,7 @@ def network(text: str) -> Any:  # noqa: ANN401
 
 
 def rivals(text: str) -> Any:  # noqa: ANN401
-    """An option of one or more rivals; None leaves it to the method."""
+    """An option of one or more of the other methods; None leaves it to the method."""
     return Option(help=text, rich_help_panel=RIVALS, show_default=False)
 
 

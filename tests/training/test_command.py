@@ -15,8 +15,7 @@ from dualglow.models import METHODS
 from dualglow.training.fold import Request
 from dualglow.training.optimisation import Optimisation
 
-RIVALS = ("cgan", "ucgan", "cvae", "pix2pix", "iglow")
-
+OTHERS = ("cgan", "ucgan", "cvae", "pix2pix", "iglow", "mean", "linear")
 SMALL = ["--levels", "2", "--steps", "1", "--hidden", "4", "--epochs", "2", "--threads", "1", "--device", "cpu"]
 
 
@@ -85,7 +84,8 @@ def test_options_have_the_defaults_of_what_they_set() -> None:
     rest = {"window_percentile": window, "method": "dualglow", "device": "auto", "threads": None}
     rest |= {"gpus": 1, "save_minutes": Request.__dataclass_fields__["save_minutes"].default}
     rest |= dict.fromkeys(("dataset", "folds", "fold", "out"), inspect.Parameter.empty)
-    own = set().union(*(inspect.signature(METHODS[name]).parameters for name in RIVALS)) - {"shape", *network}
+    not_set = without | {"ridge"}  # which only keeps from dividing by 0
+    own = set().union(*(_defaults(METHODS[name], not_set.union(network)) for name in OTHERS))
     rest |= dict.fromkeys({"steps", *own})  # None: the method's own default
     assert {name: value for name, value in given.items() if name not in network | optimisation} == rest
 
