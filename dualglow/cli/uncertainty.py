@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from dualglow.cli.app import app
 from dualglow.cli.model import DATASET, DEVICE, FOLD, FOLDS, THREADS, device_of
-from dualglow.cli.paper import figure_app
+from dualglow.cli.paper import FigureOut, MoreFiles, TableOut, figure_app, finish, table_app
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MODEL = Option(help="A model's folder (from `dualglow train`).")
 SEED = Option(help="Of the random numbers; each pair has a generator of its own.")
 QUANTILES = Option(help="Voxelwise quantiles of the samples, such as 0.05,0.5,0.95 (these need 19 samples).")
+LikelihoodFiles = Annotated[list[Path], Option("--likelihood", help="Table(s) of `dualglow likelihood`: F1 F2 …")]
 
 
 @app.command()
@@ -106,12 +107,23 @@ def likelihood(
     write_table(likelihood_table(unseen, draws, seed), out)
 
 
+@table_app.command("likelihood")
+def table_likelihood(tables: LikelihoodFiles, out: TableOut = None, more: MoreFiles = None) -> None:
+    """Bits per voxel of the held-out real PETs, per method.
+
+    Inputs: tables of `dualglow likelihood`. Outputs: .tsv, .tex and .html. Units: bits per voxel.
+
+    Example: `dualglow table likelihood --likelihood results/likelihood/*/fold-*.tsv
+    --out results/tables/likelihood.tsv`
+    """
+    from dualglow.figures.likelihood import COLUMNS, bits_table
+    from dualglow.files import read_tables
+
+    finish(bits_table(read_tables([*tables, *(more or [])], COLUMNS)), out)
+
+
 @figure_app.command("likelihood")
-def figure_likelihood(
-    tables: Annotated[list[Path], Option("--likelihood", help="Table(s) of `dualglow likelihood`: F1 F2 …")],
-    out: Annotated[Path, Option("--out", help="Without ending: .pdf, .png and .tsv are added.")],
-    more: Annotated[list[Path] | None, Argument(hidden=True)] = None,
-) -> None:
+def figure_likelihood(tables: LikelihoodFiles, out: FigureOut, more: MoreFiles = None) -> None:
     """Bits per voxel of the held-out real PETs by diagnosis, one panel per method.
 
     Inputs: tables of `dualglow likelihood`. Outputs: .pdf, .png, .tsv. Units: bits per voxel.

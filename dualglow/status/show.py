@@ -18,7 +18,6 @@ ROOMS = {
     "cohort": "cohort",
     "preprocess": "dataset, pages",
     "evaluate": "classification, age",
-    "uncertainty": "likelihood",
     "statistics": "statistics",
     "ageing": "ages",
     "figures": "figures",

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from dualglow.figures.likelihood import bits_by_group, drawn
+from dualglow.errors import InputError
+from dualglow.figures.likelihood import bits_by_group, bits_table, drawn
 from dualglow.figures.style import save_picture
 from dualglow.figures.uncertainty import Z_LIMIT, Images, person_title, surprise_picture, synthesis_picture
 from dualglow.preprocess.grid import MODEL_GRID
@@ -90,6 +91,35 @@ def test_likelihoods_are_drawn_against_the_people_of_the_same_model() -> None:
     assert labels == ["CN", "SMC", "EMCI", "MCI", "LMCI", "AD", "n/a"]
     assert "simulated cohort" in texts(figure)
     assert "bits" in figure.axes[0].get_ylabel().lower()
+
+
+def test_the_table_has_the_bits_of_the_figure() -> None:
+    ad = likelihoods()["group"] == "AD"
+    told = likelihoods().assign(method="dualglow-conditional")
+    told["bits"] += 0.25 * ad - 1
+    table = bits_table(pd.concat([told, likelihoods()]))
+    plain, conditional = (row for _, row in table.numbers.iterrows())
+    assert (plain["method"], conditional["method"]) == ("dualglow", "dualglow-conditional")
+    assert plain["bits_mean"] == pytest.approx(likelihoods()["bits"].mean())
+    assert conditional["bits_mean"] == pytest.approx(plain["bits_mean"] - 1 + 0.25 / 7)
+    assert conditional["ad_above_fold_mean"] == pytest.approx(plain["ad_above_fold_mean"] + 0.25, abs=0.01)
+    assert conditional["cn_above_fold_mean"] == pytest.approx(plain["cn_above_fold_mean"], abs=0.01)
+    assert list(table.cells) == [
+        "Method",
+        "n",
+        "Bits per voxel",
+        "Tighter bound",
+        "CN, above",
+        "MCI, above",
+        "AD, above",
+    ]
+    assert table.cells["Bits per voxel"][0] == f"{plain['bits_mean']:.3f} ± {plain['bits_sd']:.3f}"
+    assert "simulated cohort" in table.full_caption
+
+
+def test_bits_of_different_people_are_not_put_into_one_table() -> None:
+    with pytest.raises(InputError, match="scored on different pairs"):
+        bits_table(pd.concat([likelihoods(), likelihoods()[1:].assign(method="dualglow-conditional")]))
 
 
 def test_two_methods_have_a_panel_each() -> None:

@@ -131,3 +131,7 @@ def test_the_commands_write_table_and_figure(unseen: Unseen, dataset: Path, fold
     result = CliRunner().invoke(app, ["figure", "likelihood", "--likelihood", str(table), "--out", str(stem)])
     assert result.exit_code == 0, (result.output, result.exception)
     assert pd.read_csv(stem.with_suffix(".tsv"), sep="\t")["bits"].tolist() == written["bits"].tolist()
+    out = tmp_path / "tables" / "likelihood.tsv"
+    result = CliRunner().invoke(app, ["table", "likelihood", "--likelihood", str(table), "--out", str(out)])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert pd.read_csv(out, sep="\t")["bits_mean"].tolist() == pytest.approx([written["bits"].mean()])

@@ -111,7 +111,9 @@ def test_uncertainty_is_measured_on_demand(settings: dict, snakemake: Snakemake)
     settings["synthesis"] = {"samples": 19, "quantiles": [0.05, 0.95]}
     planned = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "likelihood"))
     assert planned["measure_likelihood"] == 2 * 10  # dualglow and dualglow-conditional; mean and linear have no density
-    assert planned["figure_likelihood"] == 1
+    assert planned["figure_likelihood"] == planned["table_likelihood"] == 1
+    both = jobs(snakemake(settings, "--dry-run", "--quiet", "rules", "--", "tables", "figures"))
+    assert both["figure_likelihood"] == both["table_likelihood"] == 1
     result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "surprise", "fold_0")
     assert jobs(result)["map_surprise"] == 9 * 10
     assert "--floor 0.02 --samples 32 --temperature 1.0 --atlas aal --seed 1" in result.stdout

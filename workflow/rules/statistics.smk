@@ -223,6 +223,52 @@ rule figure_calibration:
         "dualglow figure calibration --calibration {input} --out {params.stem} &> {log}"
 
 
+rule table_likelihood:
+    """Bits per voxel of the held-out real PETs, per method."""
+    input:
+        of_every_fold(rules.measure_likelihood.output[0], methods=EXACT),
+    output:
+        tsv="<results>/tables/likelihood.tsv",
+        page=report(
+            "<results>/tables/likelihood.html",
+            category="4 Tables",
+            caption="../report/likelihood.rst",
+            labels={"table": "Likelihood: bits per voxel"},
+        ),
+        tex="<results>/tables/likelihood.tex",
+    log:
+        "<logs>/table_likelihood.log",
+    shell:
+        "dualglow table likelihood --likelihood {input} --out {output.tsv} &> {log}"
+
+
+rule figure_likelihood:
+    """The same by diagnosis."""
+    input:
+        of_every_fold(rules.measure_likelihood.output[0], methods=EXACT),
+    output:
+        pdf="<results>/figures/likelihood.pdf",
+        png=report(
+            "<results>/figures/likelihood.png",
+            category="5 Figures",
+            caption="../report/figure_likelihood.rst",
+            labels={"figure": "Likelihood: bits per voxel by diagnosis"},
+        ),
+        tsv="<results>/figures/likelihood.tsv",
+    log:
+        "<logs>/figure_likelihood.log",
+    params:
+        stem=subpath(output.pdf, strip_suffix=".pdf"),
+    shell:
+        "dualglow figure likelihood --likelihood {input} --out {params.stem} &> {log}"
+
+
+rule likelihood:
+    """Target: the likelihood of every held-out real PET; nothing where no method has a density."""
+    input:
+        [rules.table_likelihood.output, rules.figure_likelihood.output] if EXACT else [],
+
+
 rule reference_regions:
     """What another SUVR reference region would have changed."""
     input:
@@ -292,5 +338,6 @@ rule statistics:
             if CALIBRATED
             else []
         ),
+        rules.likelihood.input,
         rules.reference_regions.output,
         rules.table_resources.output,

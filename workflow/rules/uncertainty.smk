@@ -57,26 +57,6 @@ rule map_surprise:
         "--out {output} &> {log}"
 
 
-rule figure_likelihood:
-    """Likelihood by diagnosis."""
-    input:
-        of_every_fold(rules.measure_likelihood.output[0], methods=EXACT),
-    output:
-        multiext("<results>/figures/likelihood", ".pdf", ".png", ".tsv"),
-    log:
-        "<logs>/figure_likelihood.log",
-    params:
-        stem=subpath(output[0], strip_suffix=".pdf"),
-    shell:
-        "dualglow figure likelihood --likelihood {input} --out {params.stem} &> {log}"
-
-
-rule likelihood:
-    """Target: the likelihood of every held-out real PET, and its figure; nothing where no method has a density."""
-    input:
-        rules.figure_likelihood.output if EXACT else [],
-
-
 rule surprise:
     """Target: the z maps of every held-out real PET."""
     input:
