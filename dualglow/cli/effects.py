@@ -40,6 +40,7 @@ def effects(
     from dualglow.cohort.splits import read_folds
     from dualglow.evaluation import effects as measured
     from dualglow.evaluation import rois
+    from dualglow.evaluation.blind import check_blind
     from dualglow.evaluation.heldout import every_synthesis, read_on_grid
     from dualglow.figures.effects import effects_table
     from dualglow.figures.tables import save_table
@@ -47,6 +48,7 @@ def effects(
     from dualglow.preprocess.pack import Dataset
 
     data = Dataset.load(dataset)
+    check_blind(synthesis, methods)
     files = every_synthesis(read_folds(folds, data.pairs, data.left_out), synthesis, methods)
     regions = rois.regions_on(find_atlas(atlas), data.grid)  # before anything is written
     groups = measured.two_groups(data.pairs, files[methods[0]])

@@ -65,11 +65,13 @@ def classify(
 ) -> None:
     """Diagnose from region means of real PET, MRI and synthetic PET (table 2).
 
-    Inputs: the packed dataset, folds.tsv, the synthetic PET of the held-out pairs of every fold and method.
+    Inputs: the packed dataset, folds.tsv, the synthetic PET of the held-out pairs of every fold and method; one that
+    was told their diagnosis is refused.
 
     Outputs: one row per task (AD vs CN; MCI, LMCI, AD vs CN, SMC, EMCI) and kind of features (real PET, T1, each
-    method, these PETs beside the T1, age and sex, majority): n, accuracy with 95 % interval, FNR and FPR as shares of
-    all cases and as conditional rates, AUC. A task with too few people has no numbers and says why in `reason`.
+    method, age and sex; each of these beside the T1, each PET beside T1, age and sex; majority): n, accuracy with 95 %
+    interval, FNR and FPR as shares of all cases and as conditional rates, AUC. A task with too few people has no
+    numbers and says why in `reason`.
     NAME_predictions.tsv: what was predicted of each pair (score: larger is more likely diseased, within a fold).
 
     Units: all rates between 0 and 1.
@@ -81,11 +83,13 @@ def classify(
     from dualglow.cohort.splits import read_folds, split_hash
     from dualglow.evaluation import classification as svm
     from dualglow.evaluation import heldout, rois
+    from dualglow.evaluation.blind import check_blind
     from dualglow.files import write_table
     from dualglow.preprocess.pack import Dataset
 
     data = Dataset.load(dataset)
     table = read_folds(folds, data.pairs, data.left_out)
+    check_blind(synthesis, methods)
     found = {fold: heldout.held_out(table, fold) for fold in heldout.synthesised_folds(table, synthesis, methods)}
     tests = {fold: held for fold, held in found.items() if held}
     used = list(tests)
@@ -98,9 +102,8 @@ def classify(
             [rois.synthesis_rois(data, regions, method, fold, held) for fold, held in files.items()]
         )
     features = {name: svm.feature_matrix(means) for name, means in measured.items()}
-    pets = [name for name in features if name != rois.MRI]
-    features |= {svm.WITH_MRI + name: svm.beside_mri(features[rois.MRI], features[name]) for name in pets}
-    features["age-sex"] = svm.age_and_sex(data.pairs, people)
+    features[svm.AGE_SEX] = svm.age_and_sex(data.pairs, people)
+    features |= svm.joined(features)
     result, predictions = svm.classify(features, data.pairs, table, used, seed)
     hashes = ",".join(split_hash(table, fold) for fold in used)
     result = result.assign(atlas=atlas, seed=seed, folds=len(used), split_hash=hashes)

@@ -39,6 +39,7 @@ def reference_regions(
     from dualglow.atlases import atlas as find_atlas
     from dualglow.cohort.splits import read_folds
     from dualglow.evaluation import heldout
+    from dualglow.evaluation.blind import check_blind
     from dualglow.evaluation.reference_region import sensitivity
     from dualglow.evaluation.rois import regions_on
     from dualglow.figures.reference_region import reference_table
@@ -47,6 +48,7 @@ def reference_regions(
 
     data = Dataset.load(dataset)
     table = read_folds(folds, data.pairs, data.left_out)
+    check_blind(synthesis, methods)
     held = {fold: heldout.held_out(table, fold) for fold in heldout.synthesised_folds(table, synthesis, methods)}
     files = {
         name: {k: heldout.synthesis_files(synthesis / name / f"fold-{k}", ids) for k, ids in held.items() if ids}

@@ -20,11 +20,16 @@ from sklearn.svm import SVC
 from dualglow.cohort.splits import person
 from dualglow.errors import InputError
 from dualglow.evaluation.heldout import held_out
+from dualglow.evaluation.rois import MRI
 
 OWN = -1  # stands for the fold in features that depend on no model (real PET, MRI, age and sex)
 MAJORITY = "majority"
+AGE_SEX = "age-sex"
 WITH_MRI = "mri+"
 """Before the name of a PET whose features stand beside those of the T1."""
+
+WITH_KNOWN = f"{WITH_MRI}{AGE_SEX}+"
+"""The same beside those of the T1, age and sex."""
 
 PREDICTED = ["task", "method", "fold", "pair_id", "subject", "truth", "predicted", "score"]
 INNER_FOLDS = 5
@@ -60,10 +65,30 @@ def age_and_sex(pairs: pd.DataFrame, pair_ids: list[str]) -> pd.DataFrame:
     return pd.concat({OWN: features}, names=["fold", "pair_id"])
 
 
-def beside_mri(mri: pd.DataFrame, pet: pd.DataFrame) -> pd.DataFrame:
-    """Features of the T1 and of a PET together: rows of the PET, columns of both."""
-    own = mri.droplevel("fold").reindex(pet.index.get_level_values("pair_id")).set_axis(pet.index)
-    return pd.concat([own.add_prefix("mri "), pet.add_prefix("pet ")], axis="columns")
+def joined(features: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Each PET's features beside those of the T1, and beside those of T1, age and sex.
+
+    Some methods are told age and sex, and any PET shows them: a PET that helps no more than they do has nothing to say
+    of its own.
+
+    Parameters
+    ----------
+    features
+        Of `mri`, of `age-sex` and of any number of PETs, rows (fold, pair_id).
+    """
+    mri, known = features[MRI], beside(features[MRI], features[AGE_SEX])
+    pets = {name: own for name, own in features.items() if name not in (MRI, AGE_SEX)}
+    return {
+        WITH_MRI + AGE_SEX: known,
+        **{WITH_MRI + name: beside(mri, pet) for name, pet in pets.items()},
+        **{WITH_KNOWN + name: beside(known, pet) for name, pet in pets.items()},
+    }
+
+
+def beside(known: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Features that depend on no model, and others, together: rows of the others, columns of both."""
+    own = known.droplevel("fold").reindex(more.index.get_level_values("pair_id")).set_axis(more.index)
+    return pd.concat([own.add_prefix("known "), more.add_prefix("more ")], axis="columns")
 
 
 def classify(

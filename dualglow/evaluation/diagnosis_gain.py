@@ -1,4 +1,6 @@
-"""What a PET adds to the T1 alone in the diagnosis: paired tests of the same machine with and without it."""
+"""What a PET adds to the T1 in the diagnosis: paired tests of the same machine with and without it."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -6,19 +8,22 @@ from scipy import stats
 
 from dualglow.cohort.splits import person
 from dualglow.errors import InputError
-from dualglow.evaluation.classification import WITH_MRI
+from dualglow.evaluation.classification import AGE_SEX, WITH_MRI
 from dualglow.evaluation.comparison import holm
+from dualglow.evaluation.rois import MRI
 
-BASE = "mri"
+BASES = (MRI, WITH_MRI + AGE_SEX)
+"""What a PET is added to: the T1 alone, the claim to test; T1, age and sex, which some methods are told."""
+
 DRAWS = 2000
 COLUMNS = [
-    "task", "method", "n", "n_people", "accuracy_mri", "accuracy", "gain", "only_mri_right", "only_joined_right",
-    "p_mcnemar", "p_holm", "auc_mri", "auc", "auc_gain", "auc_gain_low", "auc_gain_high",
+    "task", "base", "added", "n", "n_people", "accuracy_base", "accuracy", "gain", "only_base_right",
+    "only_joined_right", "p_mcnemar", "p_holm", "auc_base", "auc", "auc_gain", "auc_gain_low", "auc_gain_high",
 ]  # fmt: skip
 
 
 def diagnosis_gain(predictions: pd.DataFrame, seed: int, draws: int = DRAWS) -> pd.DataFrame:
-    """Every PET beside the T1 against the T1 alone, per task.
+    """Every PET beside the T1 against the T1 alone, and beside T1, age and sex against these, per task.
 
     Parameters
     ----------
@@ -29,24 +34,34 @@ def diagnosis_gain(predictions: pd.DataFrame, seed: int, draws: int = DRAWS) -> 
 
     Returns
     -------
-    One row per task and method `mri+<pet>`: accuracy of both and their difference; how many pairs only one of the two
-    got right and McNemar's exact p, adjusted by Holm over the methods; AUC within folds of both, and the difference
-    with its 95 % percentile interval. A pair that several folds hold out counts with the first.
+    One row per task, `base` (mri, mri+age-sex) and what is `added` to it (a PET; to the T1 alone also age-sex):
+    accuracy of both and their difference; how many pairs only one of the two got right and McNemar's exact p, adjusted
+    by Holm over the rows of a task and base; AUC within folds of both, and the difference with its 95 % percentile
+    interval. A pair that several folds hold out counts with the first.
 
     Raises
     ------
     InputError
-        If the T1 alone and a PET beside it were not classified on the same pairs of a task.
+        If a base and a PET beside it were not classified on the same pairs of a task.
     """
     rows = []
     for task in dict.fromkeys(predictions["task"]):
         own = predictions[predictions["task"] == task].drop_duplicates(["method", "pair_id"])
-        joined = [method for method in dict.fromkeys(own["method"]) if method.startswith(WITH_MRI)]
-        base = own[own["method"] == BASE]
-        tested = [_row(base, own[own["method"] == method], seed, draws) | {"method": method} for method in joined]
-        adjusted = holm(np.array([row["p_mcnemar"] for row in tested], float))
-        rows += [row | {"task": task, "p_holm": p} for row, p in zip(tested, adjusted, strict=True)]
+        machines = {str(name): table for name, table in own.groupby("method", sort=False)}
+        for base in BASES:
+            tested = [
+                {"added": name, **_row(machines[base], machines[f"{base}+{name}"], seed, draws)}
+                for name in _added(base, machines)
+            ]
+            adjusted = holm(np.array([row["p_mcnemar"] for row in tested], float))
+            rows += [{"task": task, "base": base, **row, "p_holm": p} for row, p in zip(tested, adjusted, strict=True)]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _added(base: str, machines: Iterable[str]) -> list[str]:
+    """What was classified beside this base, in the order of the machines."""
+    beside = [name.removeprefix(f"{base}+") for name in machines if name.startswith(f"{base}+")]
+    return [name for name in beside if not name.startswith(f"{AGE_SEX}+")]
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
@@ -87,27 +102,27 @@ def auc_gain(first: pd.DataFrame, second: pd.DataFrame, seed: int, draws: int) -
     return float(auc[0, 0]), float(auc[1, 0]), float(low), float(high)
 
 
-def _row(base: pd.DataFrame, joined: pd.DataFrame, seed: int, draws: int) -> dict[str, float]:
+def _row(base: pd.DataFrame, joined: pd.DataFrame, seed: int, draws: int) -> dict[str, object]:
     base, joined = base.set_index("pair_id"), joined.set_index("pair_id")
     if set(base.index) != set(joined.index):
         raise InputError(
-            f"{joined['method'].iloc[0]} was classified on {len(joined)} pairs, {BASE} on {len(base)} (or others): "
-            "run `dualglow classify` again."
+            f"{joined['method'].iloc[0]} was classified on {len(joined)} pairs, {base['method'].iloc[0]} on "
+            f"{len(base)} (or others): run `dualglow classify` again."
         )
     joined = joined.loc[base.index]
     right = [(table["truth"] == table["predicted"]).to_numpy(bool) for table in (base, joined)]
-    only_mri, only_joined, p = mcnemar(right[0], right[1])
+    only_base, only_joined, p = mcnemar(right[0], right[1])
     before, after, low, high = auc_gain(base, joined, seed, draws)
     return {
         "n": len(base),
         "n_people": base["subject"].astype(str).map(person).nunique(),
-        "accuracy_mri": right[0].mean(),
+        "accuracy_base": right[0].mean(),
         "accuracy": right[1].mean(),
         "gain": right[1].mean() - right[0].mean(),
-        "only_mri_right": only_mri,
+        "only_base_right": only_base,
         "only_joined_right": only_joined,
         "p_mcnemar": p,
-        "auc_mri": before,
+        "auc_base": before,
         "auc": after,
         "auc_gain": after - before,
         "auc_gain_low": low,

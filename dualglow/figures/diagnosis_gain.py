@@ -1,15 +1,17 @@
-"""The table of what a PET adds to the T1 alone in the diagnosis."""
+"""The table of what a PET adds in the diagnosis to the T1 alone, and to T1, age and sex."""
 
 import pandas as pd
 
-from dualglow.evaluation.classification import WITH_MRI
+from dualglow.evaluation.diagnosis_gain import BASES
 from dualglow.figures.comparison import p_value
 from dualglow.figures.style import method_name
 from dualglow.figures.tables import Table
 
+PRINTED = dict(zip(BASES, (("T1", "both"), ("T1, age, sex", "all")), strict=True))
+
 
 def gain_table(gain: pd.DataFrame, classification: pd.DataFrame, simulated: bool) -> Table:
-    """Accuracy and AUC with T1 and PET together against the T1 alone, per task.
+    """Accuracy and AUC with a PET against without it, per task and PET, beside the T1 alone and beside T1, age, sex.
 
     Parameters
     ----------
@@ -18,30 +20,40 @@ def gain_table(gain: pd.DataFrame, classification: pd.DataFrame, simulated: bool
     classification
         Table of `dualglow classify`: the atlas, and why a task has no rows.
     """
-    differing = zip(gain["only_mri_right"], gain["only_joined_right"], strict=True)
-    cells = pd.DataFrame(
-        {
-            "Task": gain["task"],
-            "T1 and": [method_name(method.removeprefix(WITH_MRI)) for method in gain["method"]],
-            "n": gain["n"],
-            "Accuracy, T1": [f"{100 * value:.0f}%" for value in gain["accuracy_mri"]],
-            "Accuracy, both": [f"{100 * value:.0f}%" for value in gain["accuracy"]],
-            "Lost / won": [f"{lost} / {won}" for lost, won in differing],
-            "p (McNemar)": [p_value(value) for value in gain["p_mcnemar"]],
-            "p, Holm": [p_value(value) for value in gain["p_holm"]],
-            "AUC, both": [f"{value:.2f}" for value in gain["auc"]],
-            "AUC gain (95% CI)": [_gain(row) for _, row in gain.iterrows()],
-        }
-    )
+    cells = [
+        {"Task": task, "T1 and": method_name(str(added)), "n": rows["n"].iloc[0]} | _cells(rows)
+        for (task, added), rows in gain.groupby(["task", "added"], sort=False)
+    ]
     reasons = classification.dropna(subset=["reason"]).drop_duplicates("task")
     skipped = "".join(f" {row['task']}: not done, {row['reason']}." for _, row in reasons.iterrows())
     caption = (
-        f"What a PET beside the T1 adds to the T1 alone: RBF-SVM on region means of {classification['atlas'].iloc[0]}, "
-        "nested cross-validation as in table 2. Lost / won: pairs that only the T1 alone, only both got right. "
-        "AUC within folds, its interval from a bootstrap over people. Holm: over the rows of a task." + skipped
+        "What a PET adds in the diagnosis: the same machine, an RBF-SVM on region means of "
+        f"{classification['atlas'].iloc[0]}, without and with it; beside the T1 alone, and beside T1, age and sex, "
+        "which some methods are told. Nested cross-validation as in table 2, but a pair that several folds hold out "
+        "counts with the first. p: McNemar's exact test over pairs, after Holm over the rows of a task and base. AUC "
+        "within folds, its interval from a bootstrap over people." + skipped
     )
-    return Table(gain, cells, caption, "tab:diagnosis-gain", simulated)
+    return Table(gain, pd.DataFrame(cells), caption, "tab:diagnosis-gain", simulated)
+
+
+def _cells(rows: pd.DataFrame) -> dict[str, str]:
+    """What one PET, or age and sex, adds to each base; these are not added to themselves."""
+    of_base = {row["base"]: row for _, row in rows.iterrows()}
+    cells = {}
+    for base, (without, joined) in PRINTED.items():
+        row = of_base.get(base)
+        cells[f"Accuracy, {without} to {joined}"] = "" if row is None else _accuracies(row)
+        cells[f"p, {joined}"] = "" if row is None else p_value(row["p_holm"])
+        cells[f"AUC gain, {joined} (95% CI)"] = "" if row is None else _gain(row)
+    return cells
+
+
+def _accuracies(row: pd.Series) -> str:
+    return f"{100 * row['accuracy_base']:.0f}% to {100 * row['accuracy']:.0f}%"
 
 
 def _gain(row: pd.Series) -> str:
+    """`n/a` where no fold holds out people of both kinds."""
+    if pd.isna(row["auc_gain"]):
+        return "n/a"
     return f"{row['auc_gain']:+.2f} ({row['auc_gain_low']:+.2f} to {row['auc_gain_high']:+.2f})"

@@ -41,8 +41,8 @@ def _caption(classification: pd.DataFrame) -> str:
     atlas = classification["atlas"].iloc[0]
     return (
         f"Diagnosis by an RBF support vector machine on mean values of the regions of {atlas}, "
-        "nested cross-validation; n: people with the disease / all. FNR and FPR as shares of all cases (the paper's "
-        "reading), then of the diseased and of the healthy. AUC within folds." + skipped
+        "nested cross-validation; n: held-out pairs with the disease / all. FNR and FPR as shares of all cases (the "
+        "paper's reading), then of the diseased and of the healthy. AUC within folds." + skipped
     )
 
 

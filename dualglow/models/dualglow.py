@@ -92,6 +92,10 @@ class DualGlow(Synthesiser, Density):
         self.prior = PetPrior(*shapes, relation, self.names, conditioning, learn_top)
         self.readers = self._readers(channels[1], len(shape)) if self.names else None
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        return self.names
+
     def _readers(self, pet_channels: int, dims: int) -> nn.ModuleList:
         """One per MRI latent and one of the top PET latent; or one of the PET latents as an image (`add`)."""
         if self.conditioning == "add":

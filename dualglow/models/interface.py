@@ -38,6 +38,11 @@ class Synthesiser(nn.Module, ABC):
     stochastic: ClassVar[bool] = True
     """False if every sample is the prediction."""
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Which covariates of a person (of COVARIATE_COLUMNS) its PET depends on, beside the MRI."""
+        return ()
+
     @abstractmethod
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Set what is set from data before training, in one pass over the training batches."""

@@ -83,6 +83,10 @@ class LinearSynthesiser(ClosedForm):
 
     coefficients: Tensor
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        return "age", "sex"
+
     def __init__(self, shape: tuple[int, int, int], ridge: float = 1e-4, pseudo_people: float = 0.0) -> None:
         if ridge <= 0:
             raise ConfigError(f"linear: ridge is {ridge}; it must be above 0.")

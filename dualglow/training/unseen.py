@@ -56,8 +56,8 @@ class Unseen:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What of the card a result made with the model should carry."""
-        return {name: self.card.get(name) for name in RECORDED}
+        """What of the card a result made with the model should carry, and which covariates the model is told."""
+        return {name: self.card.get(name) for name in RECORDED} | {"told": list(self.model.told)}
 
     def batches(self) -> Iterator[tuple[str, Batch]]:
         """Each test pair's pair_id and its Batch of one, in the model's units and on its device."""

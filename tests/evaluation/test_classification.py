@@ -5,7 +5,7 @@ import pytest
 from dualglow.evaluation.classification import (
     OWN,
     TASKS,
-    beside_mri,
+    beside,
     classify,
     cross_validate,
     feature_matrix,
@@ -182,9 +182,9 @@ def test_a_pet_beside_the_t1_keeps_its_folds() -> None:
     index = pd.MultiIndex.from_tuples([(0, "a"), (1, "b"), (1, "a")], names=["fold", "pair_id"])
     pet = pd.DataFrame({"x": [10.0, 21.0, 11.0]}, index=index)
     own = pd.MultiIndex.from_tuples([(OWN, "b"), (OWN, "a")], names=["fold", "pair_id"])
-    together = beside_mri(pd.DataFrame({"x": [2.0, 1.0]}, index=own), pet)
-    assert together["mri x"].tolist() == [1, 2, 1]
-    assert together["pet x"].tolist() == [10, 21, 11]
+    together = beside(pd.DataFrame({"x": [2.0, 1.0]}, index=own), pet)
+    assert together["known x"].tolist() == [1, 2, 1]
+    assert together["more x"].tolist() == [10, 21, 11]
     assert together.index.equals(index)
 
 

@@ -120,9 +120,10 @@ def test_gain_counts_who_was_won_and_tests_it_exactly(classified: Path, dualglow
     out = classified.with_name("gain.tsv")
     assert dualglow("gain", "--classification", classified, "--out", out) == ""
     row = pd.read_csv(out, sep="\t").iloc[0]
-    assert (row["method"], row["n"], row["only_mri_right"], row["only_joined_right"]) == ("mri+real", 16, 0, 8)
+    assert (row["base"], row["added"], row["n"]) == ("mri", "real", 16)
+    assert (row["only_base_right"], row["only_joined_right"]) == (0, 8)
     assert row["p_mcnemar"] == pytest.approx(2 * 0.5**8)
-    assert (row["accuracy_mri"], row["accuracy"], row["auc_gain"]) == (0.5, 1, 0)
+    assert (row["accuracy_base"], row["accuracy"], row["auc_gain"]) == (0.5, 1, 0)
 
 
 @pytest.mark.parametrize("name", ["classification.tsv", "classification_predictions.tsv"])

@@ -5,6 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from dualglow.evaluation.classification import within_fold_auc
 from dualglow.evaluation.diagnosis_gain import auc_gain, diagnosis_gain, mcnemar
+from dualglow.figures.diagnosis_gain import gain_table
 
 RNG = np.random.default_rng(0)
 
@@ -62,14 +63,44 @@ def test_a_pet_that_knows_the_diagnosis_is_a_gain_and_one_that_knows_nothing_is_
     truth = np.arange(60) % 2
     noise, knowing = RNG.normal(size=60), truth * 4 - 2 + RNG.normal(size=60) * 0.3
     scores = {"majority": noise, "mri": noise, "mri+real": knowing, "mri+mean": noise}
-    found = diagnosis_gain(predictions(scores, truth, np.arange(60) % 3), seed=0).set_index("method")
-    assert found.index.tolist() == ["mri+real", "mri+mean"]
-    assert found.loc["mri+real", "accuracy"] == 1
-    assert found.loc["mri+real", "p_holm"] == pytest.approx(2 * found.loc["mri+real", "p_mcnemar"])
-    assert found.loc["mri+real", "p_holm"] < 0.001
-    assert found.loc["mri+real", "auc_gain_low"] > 0.2
-    assert found.loc["mri+mean", ["gain", "auc_gain", "auc_gain_low", "auc_gain_high"]].tolist() == [0] * 4
-    assert found.loc["mri+mean", "p_mcnemar"] == 1
+    found = diagnosis_gain(predictions(scores, truth, np.arange(60) % 3), seed=0).set_index("added")
+    assert found.index.tolist() == ["real", "mean"]
+    assert found.loc["real", "accuracy"] == 1
+    assert found.loc["real", "p_holm"] == pytest.approx(2 * found.loc["real", "p_mcnemar"])
+    assert found.loc["real", "p_holm"] < 0.001
+    assert found.loc["real", "auc_gain_low"] > 0.2
+    assert found.loc["mean", ["gain", "auc_gain", "auc_gain_low", "auc_gain_high"]].tolist() == [0] * 4
+    assert found.loc["mean", "p_mcnemar"] == 1
+
+
+def test_a_pet_that_only_shows_age_is_no_gain_beside_the_age() -> None:
+    """T1s say nothing; the PET says the age alone, which goes with the diagnosis."""
+    truth = np.arange(60) % 2
+    noise, age = RNG.normal(size=60), truth * 4 - 2 + RNG.normal(size=60) * 0.3
+    scores = {"mri": noise, "mri+age-sex": age, "mri+linear": age, "mri+age-sex+linear": age}
+    found = diagnosis_gain(predictions(scores, truth, np.arange(60) % 3), seed=0).set_index(["base", "added"])
+    assert found.index.tolist() == [("mri", "age-sex"), ("mri", "linear"), ("mri+age-sex", "linear")]
+    assert found.loc[("mri", "linear"), "p_holm"] < 0.001
+    assert found.loc[("mri+age-sex", "linear"), "p_holm"] == 1
+    printed = gain_table(
+        found.reset_index(), pd.DataFrame({"atlas": ["aal"], "task": ["AD vs CN"], "reason": [None]}), True
+    )
+    control, linear = (row for _, row in printed.cells.iterrows())
+    assert control["T1 and"] == "Age and sex"
+    assert (control["p, both"], control["p, all"]) == ("<0.001", "")
+    assert (linear["p, both"], linear["p, all"], linear["AUC gain, all (95% CI)"]) == (
+        "<0.001", "1.000", "+0.00 (+0.00 to +0.00)",
+    )  # fmt: skip
+
+
+def test_a_gain_that_no_fold_can_show_is_not_a_number() -> None:
+    """Each fold holds out one person: there is no couple to rank."""
+    truth = np.arange(4) % 2
+    table = predictions({"mri": RNG.normal(size=4), "mri+real": RNG.normal(size=4)}, truth, np.arange(4))
+    printed = gain_table(
+        diagnosis_gain(table, 0), pd.DataFrame({"atlas": ["aal"], "task": ["AD vs CN"], "reason": [None]}), True
+    )
+    assert printed.cells["AUC gain, both (95% CI)"].tolist() == ["n/a"]
 
 
 def test_a_pair_of_several_folds_counts_once() -> None:

@@ -76,19 +76,35 @@ def test_classify_ranks_real_above_chance_and_mean_at_chance(results: Path) -> N
     methods = ("--synthesis", results / "synthesis", "--methods", "copy", "--methods", "mean")
     run("classify", *where, *methods, "--atlas", "aal2", "--out", out)
     table = pd.read_csv(out, sep="\t")
-    joined = ["mri+real", "mri+copy", "mri+mean"]
-    assert table["method"].tolist() == ["majority", "real", "mri", "copy", "mean", *joined, "age-sex"] * 2
+    pets = ["real", "copy", "mean"]
+    joined = ["mri+age-sex", *(f"mri+{name}" for name in pets), *(f"mri+age-sex+{name}" for name in pets)]
+    assert table["method"].tolist() == ["majority", "real", "mri", "copy", "mean", "age-sex", *joined] * 2
     ad = table[table["task"] == "AD vs CN"].set_index("method")
     assert ad.loc["real", "accuracy"] > 0.9
     assert ad.loc["copy", "accuracy"] == pytest.approx(ad.loc["real", "accuracy"], abs=0.13)
     assert (ad.loc["mean", "auc"], ad.loc["mri", "auc"]) == (0.5, 0.5)
-    assert set(table["n_features"]) == {0, 2, 116, 232}
-    assert len(pd.read_csv(results / "diagnosis_predictions.tsv", sep="\t")) == 9 * (16 + 48)
+    assert set(table["n_features"]) == {0, 2, 116, 118, 232, 234}
+    assert len(pd.read_csv(results / "diagnosis_predictions.tsv", sep="\t")) == 13 * (16 + 48)
     run("gain", "--classification", out, "--out", results / "gain.tsv")
-    gain = pd.read_csv(results / "gain.tsv", sep="\t").set_index(["task", "method"])
-    assert gain.loc[("AD vs CN", "mri+real"), "gain"] > 0.3  # the T1 knows nothing here
-    assert gain.loc[("AD vs CN", "mri+mean"), "auc_gain"] == 0
-    assert gain.loc[("AD vs CN", "mri+real"), "p_mcnemar"] < 0.05
+    gain = pd.read_csv(results / "gain.tsv", sep="\t").set_index(["task", "base", "added"])
+    assert gain.loc[("AD vs CN", "mri", "real"), "gain"] > 0.3  # the T1 knows nothing here
+    assert gain.loc[("AD vs CN", "mri", "mean"), "auc_gain"] == 0
+    assert gain.loc[("AD vs CN", "mri", "real"), "p_mcnemar"] < 0.05
+    assert gain.loc["AD vs CN"].index.tolist() == [
+        ("mri", "age-sex"), *(("mri", name) for name in pets), *(("mri+age-sex", name) for name in pets),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["classify", "effects", "reference-regions"])
+def test_pets_of_a_model_that_was_told_the_diagnosis_are_not_asked_for_it(verb: str, results: Path) -> None:
+    (results / "synthesis" / "copy" / "fold-1" / "synthesis.json").write_text('{"told": ["age", "group"]}')
+    where = ("--dataset", results / "dataset", "--folds", results / "folds.tsv", "--synthesis", results / "synthesis")
+    maps = ("--maps", results / "maps") if verb == "effects" else ()
+    with pytest.raises(InputError, match=r"--methods copy: .*told the diagnosis.*Leave this method out"):
+        run(
+            verb, *where, "--methods", "mean", "--methods", "copy", "--atlas", "aal2", *maps, "--out", results / "t.tsv"
+        )
+    assert not (results / "t.tsv").exists()
 
 
 def test_methods_with_different_folds_cannot_be_classified_together(results: Path) -> None:

@@ -259,3 +259,12 @@ def test_mistakes_are_named() -> None:
         model_of("dualglow", spatial_prior=True, unit_variance=True)
     assert model_of(levels=1, conditioning="add").names == ("age",)
     assert sum(part.stop - part.start for part in COVARIATE_COLUMNS.values()) == COVARIATES
+
+
+def test_models_say_what_they_are_told() -> None:
+    shape, small = (16, 16, 16), {"levels": 2, "steps": 1, "hidden": 4}
+    assert build("dualglow", shape, small).told == ()
+    assert build("dualglow-conditional", shape, small).told == ("age",)
+    assert build("dualglow-conditional", shape, small | {"covariates": ["sex", "group"]}).told == ("sex", "group")
+    assert build("linear", shape, {}).told == ("age", "sex")
+    assert build("mean", shape, {}).told == build("pix2pix", shape, {"width": 2}).told == ()

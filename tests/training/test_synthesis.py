@@ -49,6 +49,7 @@ def test_images_have_the_grids_affine_and_suvr_units(model: Path, dataset: Path,
     np.testing.assert_allclose(image.get_fdata(), expected, rtol=1e-5)
     record = json.loads((tmp_path / "out" / "synthesis.json").read_text())
     assert (record["units"], record["split_hash"]) == ("SUVR", card["split_hash"])
+    assert record["told"] == []
 
 
 def test_sd_is_that_of_the_models_noise(model: Path, dataset: Path) -> None:

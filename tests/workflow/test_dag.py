@@ -144,6 +144,33 @@ def test_figures_of_age_need_a_model_that_reads_ages(settings: dict, snakemake: 
     assert "figures.conditional: dualglow does not read ages" in refused.stdout + refused.stderr
 
 
+def test_a_model_that_is_told_the_diagnosis_is_not_asked_for_it(settings: dict, snakemake: Snakemake) -> None:
+    write_cohort(settings, 12, n_folds=3)
+    settings |= {"methods": ["dualglow", "dualglow-conditional", "mean"], "evaluation": {"atlas": "aal2"}}
+    settings["models"] = {"dualglow-conditional": {"covariates": ["age", "group"]}}
+    result = snakemake(settings, "--dry-run", "--printshellcmds", "--", "tables")
+    asked = {
+        verb: re.findall(r"--methods (\S+)", re.search(rf"dualglow {verb} .*", result.stdout)[0])
+        for verb in ("classify", "effects", "reference-regions", "agreement")
+    }
+    blind, every = ["dualglow", "mean"], ["dualglow", "dualglow-conditional", "mean"]
+    assert asked == {"classify": blind, "effects": blind, "reference-regions": blind, "agreement": every}
+    assert "Without dualglow-conditional where PETs are asked for the diagnosis" in result.stderr
+    settings |= {"methods": ["dualglow-conditional"], "figures": {"method": "dualglow-conditional"}}
+    alone = snakemake(settings, "--dry-run", "--", "tables")
+    assert alone.returncode != 0
+    assert "each is told the diagnosis" in alone.stdout + alone.stderr
+
+
+def test_figures_of_a_method_that_is_not_made_are_refused_at_once(settings: dict, snakemake: Snakemake) -> None:
+    settings["methods"] = ["linear", "mean"]
+    refused = snakemake(settings, "--dry-run", "--", "cohort")
+    assert refused.returncode != 0
+    assert (
+        "figures.method: dualglow is not among methods. Choose one of linear, mean." in refused.stdout + refused.stderr
+    )
+
+
 def test_the_ablation_has_a_target_of_its_own(settings: dict, snakemake: Snakemake) -> None:
     write_cohort(settings, 12, n_folds=3)
     settings["ablation"] = {"prior_weight": [0, 0.001, 1e-5], "folds": [0, 2]}

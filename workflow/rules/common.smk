@@ -15,6 +15,11 @@ from dualglow.preprocess.exclusions import read_exclude
 RESULTS = config["results"]
 PSEUDONYMS = config["report"]["pseudonyms"]
 METHODS = config["methods"]
+if config["figures"]["method"] not in METHODS:
+    raise WorkflowError(
+        f"configuration: figures.method: {config['figures']['method']} is not among methods. "
+        f"Choose one of {', '.join(METHODS)}."
+    )
 CLOSED_FORMS = ("mean", "linear")
 FOLDS = range(config["split"]["folds"])
 PAIRS_SCHEMA = workflow.source_path("../schemas/pairs.schema.yaml")
@@ -266,6 +271,29 @@ def conditional():
             f"configuration: figures.conditional: {method} does not read ages. Put age among its covariates, or write null."
         )
     return method
+
+
+def undiagnosed():
+    """The methods whose models are not told the diagnosis of those whose PETs they make; only these can be asked for it."""
+    told = [
+        method
+        for method in METHODS
+        if "group" in config["models"][method].get("covariates", [])
+    ]
+    if told and workflow.is_main_process:
+        print(
+            f"Without {', '.join(told)} where PETs are asked for the diagnosis (table 2, its gain, effect maps, reference "
+            "regions): covariates has group, so that it is told.",
+            file=sys.stderr,
+        )
+    if len(told) == len(METHODS):
+        raise WorkflowError(
+            "configuration: methods: each is told the diagnosis (covariates has group). Add one that is not, such as mean."
+        )
+    return [method for method in METHODS if method not in told]
+
+
+UNDIAGNOSED = undiagnosed()
 
 
 def ablated(name):

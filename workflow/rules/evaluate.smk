@@ -26,7 +26,7 @@ rule classify:
     """Diagnosis from regional means, real PET against synthetic: nested cross-validation of an RBF-SVM (table 2)."""
     input:
         rules.pack.output,
-        synthesis=of_every_fold(SYNTHESIS),
+        synthesis=of_every_fold(SYNTHESIS, methods=UNDIAGNOSED),
         folds=rules.split.output.folds,
     output:
         table="<results>/metrics/classification.tsv",
@@ -39,7 +39,7 @@ rule classify:
     params:
         dataset=subpath(input[0], parent=True),
         synthesis=f"{RESULTS}/synthesis",
-        methods=" ".join(f"--methods {method}" for method in METHODS),
+        methods=" ".join(f"--methods {method}" for method in UNDIAGNOSED),
         atlas=config["evaluation"]["atlas"],
         seed=config["seed"],
     shell:

@@ -2,6 +2,7 @@
 
 WITH_META = config["evaluation"]["atlas"] in ("aal", "aal2")  # have the AD meta-region
 EVERY_METHOD = " ".join(f"--methods {method}" for method in METHODS)
+EVERY_UNDIAGNOSED = " ".join(f"--methods {method}" for method in UNDIAGNOSED)
 
 
 rule compare:
@@ -76,7 +77,7 @@ rule effects:
     """AD against CN at every voxel and region, in real and synthetic PET."""
     input:
         rules.pack.output,
-        synthesis=of_every_fold(SYNTHESIS),
+        synthesis=of_every_fold(SYNTHESIS, methods=UNDIAGNOSED),
         folds=rules.split.output.folds,
     output:
         maps=directory("<results>/effects"),
@@ -97,7 +98,7 @@ rule effects:
     params:
         dataset=subpath(input[0], parent=True),
         synthesis=f"{RESULTS}/synthesis",
-        methods=EVERY_METHOD,
+        methods=EVERY_UNDIAGNOSED,
         atlas=config["evaluation"]["atlas"],
     shell:
         "dualglow effects --dataset {params.dataset} --folds {input.folds} --synthesis {params.synthesis} "
@@ -273,7 +274,7 @@ rule reference_regions:
     """What another SUVR reference region would have changed."""
     input:
         rules.pack.output,
-        synthesis=of_every_fold(SYNTHESIS),
+        synthesis=of_every_fold(SYNTHESIS, methods=UNDIAGNOSED),
         folds=rules.split.output.folds,
     output:
         tsv="<results>/tables/reference_regions.tsv",
@@ -292,7 +293,7 @@ rule reference_regions:
     params:
         dataset=subpath(input[0], parent=True),
         synthesis=f"{RESULTS}/synthesis",
-        methods=EVERY_METHOD,
+        methods=EVERY_UNDIAGNOSED,
         atlas=config["evaluation"]["atlas"],
         seed=config["seed"],
     shell:
