@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dualglow.cli.paper import FigureOut, MetricsFiles, MoreFiles, figure_app, read_metrics
+from dualglow.cli.paper import FigureOut, MetricsFiles, MoreFiles, figure_app
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,21 +44,31 @@ def _verb(number: int) -> Callable[..., None]:
         more: MoreFiles = None,
     ) -> None:
         from dualglow.figures.figure5 import montage
-        from dualglow.figures.people import figure_title, people_of_figure
-        from dualglow.figures.style import save_figure
+        from dualglow.figures.people import figure_title, people_of_figure, why_nobody
+        from dualglow.figures.style import nothing_to_draw, save_figure
         from dualglow.preprocess.pack import Dataset
 
-        shown, data = people_of_figure(number, _of_method(read_metrics(metrics, more), method)), Dataset.load(dataset)
-        figure = montage(
-            _people(shown, data, synthesis / method), data.grid.matrix, method, figure_title(number, shown)
-        )
-        save_figure(figure, shown, out)
+        own, data = _of_method(read_people(metrics, more), method), Dataset.load(dataset)
+        shown, title = people_of_figure(number, own), figure_title(number, own)
+        if shown.empty:
+            save_figure(nothing_to_draw(title, why_nobody(number)), shown, out)
+        else:
+            people = _people(shown, data, synthesis / method)
+            save_figure(montage(people, data.grid.matrix, method, title), shown, out)
 
     return draw
 
 
 for _number, (_who, _rule) in WHO.items():
     figure_app.command(str(_number), help=HELP.format(number=_number, who=_who, rule=_rule))(_verb(_number))
+
+
+def read_people(first: list[Path], more: list[Path] | None) -> "pd.DataFrame":
+    """The tables of `dualglow evaluate` as one, with all that chooses and labels the people of the figures."""
+    from dualglow.files import read_tables
+
+    needed = ["method", "fold", "pair_id", "group", "sex", "age", "mae_mask", "simulated"]
+    return read_tables([*first, *(more or [])], needed)
 
 
 def _of_method(metrics: "pd.DataFrame", method: str) -> "pd.DataFrame":
@@ -104,19 +114,20 @@ def figure_12(
     --metrics results/metrics/*/fold-*.tsv --out results/figures/figure12`
     """
     from dualglow.figures.figure12 import difference_maps, drawn, of_all_methods
-    from dualglow.figures.people import typical_pairs
-    from dualglow.figures.style import is_simulated, method_name, save_figure, titled
+    from dualglow.figures.people import typical_pairs, why_nobody
+    from dualglow.figures.style import is_simulated, method_name, nothing_to_draw, save_figure, titled
     from dualglow.preprocess.pack import Dataset
 
-    table, data = read_metrics(metrics, more), Dataset.load(dataset)
+    table, data = read_people(metrics, more), Dataset.load(dataset)
     shown = typical_pairs(_of_method(table, method))
     rows = of_all_methods(table, shown)
     people = _compared(rows, data, synthesis)
-    numbers = drawn(rows, people)
-    title = titled(
-        f"Error of every method in the people with the median error of {method_name(method)}", is_simulated(rows)
-    )
-    save_figure(difference_maps(people, numbers, data.grid.matrix, title), numbers, out)
+    title, numbers = "Error of every method in the people with the median error", drawn(rows, people)
+    if people:
+        title = titled(f"{title} of {method_name(method)}", is_simulated(table))
+        save_figure(difference_maps(people, numbers, data.grid.matrix, title), numbers, out)
+    else:
+        save_figure(nothing_to_draw(titled(title, is_simulated(table)), why_nobody(12)), numbers, out)
 
 
 def _compared(rows: "pd.DataFrame", data: "Dataset", synthesis: Path) -> "list[Compared]":

@@ -95,7 +95,7 @@ def difference_maps(people: list[Compared], numbers: pd.DataFrame, affine: np.nd
         x, y, z = affine[:3, :3] @ index + affine[:3, 3]
         where = f"axial z = {z:.0f}, coronal y = {y:.0f}, sagittal x = {x:.0f} mm (MNI152); L is left"
         figure.supxlabel(where, fontsize=8.5)
-        figure.suptitle(title, fontsize=10.5)
+        figure.suptitle(title, fontsize=10.5, wrap=True)
     return figure
 
 

@@ -53,7 +53,7 @@ def montage(people: list[Person], affine: np.ndarray, method: str, title: str) -
         x, y, z = affine[:3, :3] @ index + affine[:3, 3]
         where = f"axial z = {z:.0f}, coronal y = {y:.0f}, sagittal x = {x:.0f} mm (MNI152); L is left"
         figure.supxlabel(where, fontsize=8.5)
-        figure.suptitle(title, fontsize=10.5)
+        figure.suptitle(title, fontsize=10.5, wrap=True)
     return figure
 
 

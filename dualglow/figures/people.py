@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from dualglow.errors import InputError
 from dualglow.evaluation.ageing import STAGES
 from dualglow.figures.style import STAGE_COLOURS, is_simulated, titled
 
@@ -26,23 +25,23 @@ def figure_title(number: int, metrics: pd.DataFrame) -> str:
     return titled(f"Synthetic FDG-PET of held-out people, {stage}, from low to high error", is_simulated(metrics))
 
 
+def why_nobody(number: int) -> str:
+    """Why figure 5, 9, 10, 11 or 12 has nobody to show: the groups that it looks for."""
+    stage = STAGE_OF_FIGURE.get(number)
+    *others, last = (group for group, own in STAGES.items() if stage in (own, None))
+    return f"No held-out person is of {', '.join(others)} or {last}." if others else f"No held-out person is of {last}."
+
+
 def typical_pairs(metrics: pd.DataFrame) -> pd.DataFrame:
     """The pair with the median MAE (brain mask) of each group CN, MCI and AD: typical, not picked by eye.
 
     Of an even number it is the lower middle one; ties go by pair_id. Where a group is empty, its stage stands in (SMC
-    for CN, EMCI and LMCI for MCI). The rows keep all columns of the metrics.
-
-    Raises
-    ------
-    InputError
-        If there is nobody of any of these groups.
+    for CN, EMCI and LMCI for MCI); perhaps there is nobody of any. The rows keep all columns of the metrics.
     """
     table = metrics.sort_values(["mae_mask", "pair_id"])
     parts = [_group_or_stage(table, stage) for stage in STAGE_COLOURS]
-    if not any(len(part) for part in parts):
-        raise InputError(f"no held-out pair has one of the groups {', '.join(STAGES)}, which the figures show.")
     rows = [part.iloc[[(len(part) - 1) // 2]] for part in parts if len(part)]
-    return pd.concat(rows, ignore_index=True)
+    return pd.concat(rows, ignore_index=True) if rows else table.iloc[:0]
 
 
 def spread_pairs(metrics: pd.DataFrame, stage: str) -> pd.DataFrame:
