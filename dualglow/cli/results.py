@@ -118,35 +118,46 @@ def age(
     out: Annotated[Path, typer.Option(help="The .tsv to write; NAME_slopes.tsv goes beside it.")],
     synthesis: Annotated[Path | None, typer.Option(help="Folder that holds METHOD/fold-K/*.nii.gz.")] = None,
     methods: Annotated[list[str] | None, typer.Option(help="Method to measure; repeat for more.")] = None,
+    folds: Annotated[Path | None, typer.Option(help="folds.tsv of `dualglow split`, of these synthetic PETs.")] = None,
     atlas: AtlasName = "aal",
     regions: Annotated[list[str] | None, typer.Option(help="Region without _L, _R; repeat for more.")] = None,
 ) -> None:
     """Measure regional uptake against age, in real and synthetic PET (figure 7).
 
-    Inputs: the packed dataset; with --synthesis and --methods also held-out synthetic PET: then only pairs that every
-    method has synthesised are measured, so that real and synthetic show the same people.
+    Inputs: the packed dataset; with --synthesis, --methods and --folds also the synthetic PETs of all held-out pairs:
+    then only these pairs are measured, so that real and synthetic show the same people.
 
     Outputs: one row per pair, method and region (left and right joined; posterior cingulate, precuneus and
-    hippocampus unless --regions names others); `_slopes.tsv`: change per decade with 95 % interval per stage.
+    hippocampus, as AAL calls them, unless --regions names others); `_slopes.tsv`: change per decade with 95 % interval
+    per stage, n being those whose age is known.
 
     Units: uptake in SUVR, age in years, slopes in SUVR per decade.
 
-    Example: `dualglow age --dataset results/dataset --synthesis results/synthesis --methods dualglow --atlas aal2
-    --out results/figures/roi_age.tsv`
+    Example: `dualglow age --dataset results/dataset --synthesis results/synthesis --methods dualglow
+    --folds results/cohort/folds.tsv --atlas aal2 --out results/metrics/age.tsv`
     """
     from dualglow.atlases import atlas as find_atlas
-    from dualglow.errors import ConfigError
+    from dualglow.cohort.splits import read_folds
+    from dualglow.errors import ConfigError, InputError
     from dualglow.evaluation import ageing, heldout, rois
     from dualglow.files import write_table
     from dualglow.preprocess.pack import Dataset
 
-    if (synthesis is None) != (not methods):
-        raise ConfigError("--synthesis and --methods belong together: give both, or none to measure real PET only.")
     data = Dataset.load(dataset)
-    files = heldout.first_syntheses(synthesis, methods or []) if synthesis else {}
+    files: dict[str, dict[str, Path]] = {}
+    if synthesis and methods and folds:
+        files = heldout.every_synthesis(read_folds(folds, data.pairs, data.left_out), synthesis, methods)
+    elif synthesis or methods or folds:
+        raise ConfigError(
+            "--synthesis, --methods and --folds belong together: give all three, or none to measure real PET only."
+        )
     people = list(next(iter(files.values()))) if files else list(data.pairs["pair_id"])
+    if not people:
+        raise InputError(f"{folds}: of those whom the folds hold out, nobody is in the dataset.")
     on_grid = rois.regions_on(find_atlas(atlas), data.grid)
     names = regions or ageing.figure7_regions(list(on_grid.names.values()))
+    if not names:
+        print(f"Mind that the tables are empty: {ageing.NO_REGIONS}")
     tables = [rois.dataset_rois(data, on_grid, people, rois.REAL)]
     tables += [rois.synthesis_rois(data, on_grid, method, None, held) for method, held in files.items()]
     facts = data.pairs[["pair_id", "subject", "group", "sex", "age"]]

@@ -12,6 +12,11 @@ STAGES = {"CN": "CN", "SMC": "CN", "EMCI": "MCI", "MCI": "MCI", "LMCI": "MCI", "
 # Names of the three regions of figure 7 in the atlases that we know: AAL, then AAL2.
 FIGURE7_REGIONS = (("Cingulum_Post", "Cingulate_Post"), ("Precuneus",), ("Hippocampus",))
 
+NO_REGIONS = (
+    "The atlas has no posterior cingulate, precuneus or hippocampus by the names of AAL; "
+    "name regions of its own in figures.regions (--regions)."
+)
+
 MIN_POINTS = 4  # with fewer, the band of a straight line says nothing
 
 
@@ -64,15 +69,17 @@ def slopes(points: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    Columns method, region, stage, n, slope_per_decade with its 95 % interval low..high (SUVR per decade), p; missing
-    where a stage has too few people. Cross-sectional: differences between people, not the course of one.
+    Columns method, region, stage, n (people of known age and uptake), slope_per_decade with its 95 % interval low..high
+    (SUVR per decade), p; missing where a stage has too few of them. Cross-sectional: differences between people, not
+    the course of one.
     """
-    table = points.assign(stage=points["group"].map(STAGES))
+    table, keys = points.assign(stage=points["group"].map(STAGES)), ["method", "region", "stage"]
     rows = []
-    for (method, region, stage), part in table.groupby(["method", "region", "stage"], sort=False):
-        line = fit_line(part["age"].to_numpy(float), part["value"].to_numpy(float))
-        rows.append({"method": method, "region": region, "stage": stage, "n": len(part)} | _per_decade(line))
-    return pd.DataFrame(rows)
+    for stratum, part in table.groupby(keys, sort=False):
+        known = part.dropna(subset=["age", "value"])
+        line = fit_line(known["age"].to_numpy(float), known["value"].to_numpy(float))
+        rows.append(dict(zip(keys, stratum, strict=True)) | {"n": len(known)} | _per_decade(line))
+    return pd.DataFrame(rows, columns=[*keys, "n", "slope_per_decade", "low", "high", "p"])
 
 
 def _per_decade(line: Line | None) -> dict[str, float]:
@@ -140,13 +147,14 @@ def compared_slopes(series: pd.DataFrame, real: pd.DataFrame, truth: pd.DataFram
 
     Returns
     -------
-    Columns method, region, stage, n, model, model_low, model_high, real, real_low, real_high and with `truth`
-    true_total and true_same_mri: all in SUVR per decade.
+    Columns method, region, stage, n, model, model_low, model_high, n_real (fewer: whose age is unknown has no place
+    on that line), real, real_low, real_high and with `truth` true_total and true_same_mri: slopes in SUVR per decade.
     """
     model = told_slopes(series).rename(columns={"slope_per_decade": "model", "low": "model_low", "high": "model_high"})
-    measured = slopes(real.assign(method="real")).drop(columns=["method", "n", "p"])
-    names = {"slope_per_decade": "real", "low": "real_low", "high": "real_high"}
+    measured = slopes(real.assign(method="real")).drop(columns=["method", "p"])
+    names = {"n": "n_real", "slope_per_decade": "real", "low": "real_low", "high": "real_high"}
     both = model.merge(measured.rename(columns=names), on=["region", "stage"], how="left")
+    both["n_real"] = both["n_real"].astype(float).fillna(0).astype(int)
     if truth is None:
         return both
     true = truth.rename(columns={"total": "true_total", "same_mri": "true_same_mri"})

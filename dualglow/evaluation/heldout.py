@@ -70,24 +70,6 @@ def synthesised_folds(folds: pd.DataFrame, root: Path, methods: list[str]) -> li
     return have[methods[0]]
 
 
-def first_syntheses(root: Path, methods: list[str]) -> dict[str, dict[str, Path]]:
-    """For each method, pair_id → synthetic PET of the first fold that holds it out; only pairs that all methods have.
-
-    Raises
-    ------
-    InputError
-        If no pair has been synthesised by all methods.
-    """
-    found: dict[str, dict[str, Path]] = {}
-    for method in methods:
-        folders = sorted((root / method).glob("fold-*"), key=lambda path: int(path.name.removeprefix("fold-")))
-        found[method] = {pair_id: path for folder in reversed(folders) for pair_id, path in _found(folder).items()}
-    common = sorted(set.intersection(*(set(own) for own in found.values())))
-    if not common:
-        raise InputError(f"{root}: no pair has a synthetic PET of {' and '.join(methods)} below <method>/fold-<k>.")
-    return {method: {pair_id: own[pair_id] for pair_id in common} for method, own in found.items()}
-
-
 def every_synthesis(folds: pd.DataFrame, root: Path, methods: list[str]) -> dict[str, dict[str, Path]]:
     """For each method, pair_id → synthetic PET of the first fold that holds it out, by pair_id.
 

@@ -40,6 +40,21 @@ def test_slopes_are_per_decade_and_per_stage() -> None:
     assert table.loc["AD", "low"] < table.loc["AD", "slope_per_decade"] < table.loc["AD", "high"]
 
 
+def test_who_has_no_known_age_is_not_counted() -> None:
+    age = np.array([60.0, 65, 70, 75, 80, np.nan, np.nan])
+    points = pd.DataFrame({"method": "real", "region": "A", "group": "CN", "age": age, "value": 1 - 0.002 * age})
+    row = slopes(points.assign(value=points["value"].fillna(1.0))).iloc[0]
+    assert (row["n"], row["slope_per_decade"]) == (5, pytest.approx(-0.02))
+    assert slopes(points.assign(age=np.nan))["n"].tolist() == [0]
+
+
+def test_without_a_diagnosis_there_are_columns_and_no_rows() -> None:
+    points = pd.DataFrame({"method": "real", "region": "A", "group": np.nan, "age": [60.0, 70], "value": 1.0})
+    table = slopes(points)
+    assert table.empty
+    assert table.columns.tolist() == ["method", "region", "stage", "n", "slope_per_decade", "low", "high", "p"]
+
+
 def test_too_few_people_have_no_slope() -> None:
     assert fit_line(np.array([60.0, 70, 80]), np.array([1.0, 1, 2])) is None
     assert fit_line(np.full(9, 70.0), np.arange(9.0)) is None

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,8 @@ from typer.testing import CliRunner
 from dualglow.cli import app
 from dualglow.cohort.splits import split_hash
 from dualglow.errors import ConfigError, InputError
+from dualglow.evaluation.rois import Regions
+from dualglow.preprocess.grid import Grid
 
 CONTRACT = ["method", "fold", "pair_id", "subject", "group", "sex", "age"]
 CONTRACT += ["mae_mask", "cor_mask", "psnr_mask", "ssim_mask", "msssim_mask", "nmi_mask", "nmse_mask", "bias_mask"]
@@ -17,10 +20,11 @@ CONTRACT += ["mae_box", "cor_box", "psnr_box", "ssim_box", "msssim_box", "nmi_bo
 CONTRACT += ["data_range", "split_hash", "simulated"]
 
 
-def run(*words: str | Path) -> None:
+def run(*words: str | Path) -> str:
     outcome = CliRunner().invoke(app, [str(word) for word in words])
     if outcome.exception:
         raise outcome.exception
+    return outcome.output
 
 
 def held_out(results: Path, method: str, fold: int) -> Path:
@@ -115,15 +119,54 @@ def test_methods_with_different_folds_cannot_be_classified_together(results: Pat
         run("classify", *where, *methods, "--atlas", "aal2", "--out", results / "diagnosis.tsv")
 
 
-def test_age_shows_the_same_people_in_real_and_synthetic(results: Path) -> None:
+def age(results: Path, *words: str | Path) -> tuple[pd.DataFrame, str]:
+    """The table, and what the verb printed."""
     out = results / "roi_age.tsv"
-    methods = ("--synthesis", results / "synthesis", "--methods", "copy")
-    run("age", "--dataset", results / "dataset", *methods, "--atlas", "aal2", "--out", out)
-    table = pd.read_csv(out, sep="\t")
+    methods = ("--synthesis", results / "synthesis", "--methods", "copy", "--folds", results / "folds.tsv")
+    said = run("age", "--dataset", results / "dataset", *methods, "--atlas", "aal2", *words, "--out", out)
+    return pd.read_csv(out, sep="\t"), said
+
+
+def test_age_shows_the_same_people_in_real_and_synthetic(results: Path) -> None:
+    table, said = age(results)
+    assert said == ""
     wide = table.pivot_table(index=["pair_id", "region"], columns="method", values="value")
     assert len(wide) == 48 * 3
     assert (wide["copy"] - wide["real"]).to_numpy() == pytest.approx(0.1, abs=1e-5)
     assert len(pd.read_csv(results / "roi_age_slopes.tsv", sep="\t")) == 2 * 3 * 3
+
+
+def test_age_takes_the_folds_of_the_table_alone(results: Path) -> None:
+    """Folders of an earlier split lie beside them; one that stands in a fold's place is no longer the fold's."""
+    for name in ("fold-old", "fold-9"):
+        stale = results / "synthesis" / "copy" / name
+        stale.mkdir()
+        (stale / "sub-900S9999_ses-20060523_desc-synthetic_pet.nii.gz").touch()
+    assert len(age(results)[0]) == 2 * 48 * 3
+    held_out(results, "copy", 3).rename(results / "synthesis" / "copy" / "fold-3-of-4")
+    (results / "synthesis" / "copy" / "fold-9").rename(held_out(results, "copy", 3))
+    with pytest.raises(InputError, match="fold-3: lacks the synthetic PET of 12"):
+        age(results)
+
+
+def test_age_needs_the_folds_of_synthetic_pets(results: Path) -> None:
+    methods = ("--synthesis", results / "synthesis", "--methods", "copy")
+    with pytest.raises(ConfigError, match="--synthesis, --methods and --folds belong together"):
+        run("age", "--dataset", results / "dataset", *methods, "--out", results / "roi_age.tsv")
+
+
+def test_age_says_of_an_atlas_that_it_has_none_of_the_regions(results: Path, regions: Regions, grid: Grid) -> None:
+    nib.save(grid.image((regions.labels > 0).astype(np.uint8)), results / "own.nii.gz")
+    (results / "own.tsv").write_text("index\tname\n1\tBrain\n")
+    table, said = age(results, "--atlas", results / "own.nii.gz")
+    assert table.empty
+    assert pd.read_csv(results / "roi_age_slopes.tsv", sep="\t").empty
+    assert "name regions of its own in figures.regions (--regions)" in said
+    table, said = age(results, "--atlas", results / "own.nii.gz", "--regions", "Brain")
+    assert set(table["region"]) == {"Brain"}
+    assert said == ""
+    with pytest.raises(InputError, match="the atlas has no region Precuneus"):
+        age(results, "--atlas", results / "own.nii.gz", "--regions", "Precuneus")
 
 
 def test_age_without_synthesis_measures_everyone(results: Path) -> None:

@@ -47,11 +47,15 @@ rule classify:
         "{params.methods} --atlas {params.atlas} --seed {params.seed} --out {output.table} &> {log}"
 
 
+SHOWN_REGIONS = [f"--regions={name}" for name in config["figures"]["regions"] or []]
+
+
 rule age:
     """Regional means of real and synthetic PET beside age, sex and group."""
     input:
         rules.pack.output,
         synthesis=of_every_fold(SYNTHESIS, methods=[config["figures"]["method"]]),
+        folds=rules.split.output.folds,
     output:
         means="<results>/metrics/age.tsv",
         slopes="<results>/metrics/age_slopes.tsv",
@@ -65,9 +69,10 @@ rule age:
         synthesis=f"{RESULTS}/synthesis",
         method=config["figures"]["method"],
         atlas=config["evaluation"]["atlas"],
+        regions=SHOWN_REGIONS,
     shell:
         "dualglow age --dataset {params.dataset} --synthesis {params.synthesis} --methods {params.method} "
-        "--atlas {params.atlas} --out {output.means} &> {log}"
+        "--folds {input.folds} --atlas {params.atlas} {params.regions:q} --out {output.means} &> {log}"
 
 
 for number in FOLDS:
