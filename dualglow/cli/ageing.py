@@ -8,7 +8,8 @@ import typer
 
 from dualglow.cli.app import app
 from dualglow.cli.model import DATASET, DEVICE, FOLD, FOLDS, THREADS, device_of
-from dualglow.cli.paper import FigureOut, MetricsFiles, MoreFiles, figure_app, read_metrics
+from dualglow.cli.paper import FigureOut, MetricsFiles, MoreFiles, figure_app
+from dualglow.cli.pictures import read_people
 from dualglow.cli.uncertainty import MODEL, numbers
 
 if TYPE_CHECKING:
@@ -24,6 +25,23 @@ SeriesTables = Annotated[list[Path], typer.Option("--ages", help="ages.tsv of `d
 NEEDED = ["method", "fold", "pair_id", "group", "age", "told_age", "region", "n_voxels", "value", "change", "simulated"]
 
 
+def only_method(option: str, table: "pd.DataFrame") -> str:
+    """The name in print of the one method of a table; of a table without rows, "The model".
+
+    Raises
+    ------
+    ConfigError
+        If there are several: they would be drawn and named as one.
+    """
+    from dualglow.errors import ConfigError
+    from dualglow.figures.style import in_order, method_name
+
+    methods = in_order(table["method"])
+    if len(methods) > 1:
+        raise ConfigError(f"{option}: holds several methods ({', '.join(methods)}). Give the tables of one of them.")
+    return method_name(methods[0]) if methods else "The model"
+
+
 @app.command()
 def age_series(
     model: Annotated[Path, MODEL],
@@ -37,7 +55,7 @@ def age_series(
         Path | None,
         typer.Option(
             help="The fold's table of `dualglow evaluate`: keep only the volumes of the pairs with the median MAE of "
-            "CN, MCI and AD; without it, of all pairs."
+            "CN, MCI and AD among those of known age; without it, of all pairs."
         ),
     ] = None,
     device: Annotated[str, DEVICE] = "auto",
@@ -78,21 +96,14 @@ def _measure(unseen: "Unseen", atlas: str) -> "Callable[[str, np.ndarray], pd.Da
 
 def _keeper(metrics: Path | None) -> Callable[[str], bool]:
     """Whether a pair's volumes are kept."""
+    from dualglow.figures.figure6 import median_pairs
+    from dualglow.files import read_table
+
     if metrics is None:
         return lambda name: True
-    chosen = set(_median_pairs(read_metrics([metrics], None))["pair_id"])
+    needed = ["fold", "pair_id", "group", "age", "mae_mask"]
+    chosen = set(median_pairs(read_table(metrics, needed))["pair_id"])  # no rows where the fold has nobody to test
     return lambda name: name in chosen
-
-
-def _median_pairs(metrics: "pd.DataFrame") -> "pd.DataFrame":
-    """Of each fold the pairs with the median MAE of CN, MCI and AD; perhaps none."""
-    import pandas as pd
-
-    from dualglow.evaluation.ageing import STAGES
-    from dualglow.figures.people import typical_pairs
-
-    own = metrics[metrics["group"].isin(STAGES)]
-    return pd.concat([own.iloc[:0], *(typical_pairs(part) for _, part in own.groupby("fold"))], ignore_index=True)
 
 
 def _figure_of_ages(number: int) -> Callable[..., None]:
@@ -104,18 +115,18 @@ def _figure_of_ages(number: int) -> Callable[..., None]:
         ages: Annotated[str, typer.Option(help="Years, with commas between them.")] = AGES,
         more: MoreFiles = None,
     ) -> None:
-        from dualglow.figures.figure6 import ages_montage, drawn, people_of_ages
-        from dualglow.figures.style import is_simulated, method_name, nothing_to_draw, save_figure, titled
+        from dualglow.figures.figure6 import ages_montage, drawn, lacking, median_pairs, people_of_ages
+        from dualglow.figures.style import is_simulated, nothing_to_draw, save_figure, titled
 
-        table = read_metrics(metrics, more)
-        shown = people_of_ages(number, _median_pairs(table))
+        table = read_people(metrics, more)
+        method = only_method("--metrics", table)
+        shown = people_of_ages(number, median_pairs(table))
         people, affine = _aged(shown, dataset, series, numbers("--ages", ages))
-        method, found = method_name(str(table["method"].iloc[0])), drawn(people)
-        title = titled(f"{method}: the same MRI at other ages", is_simulated(table))
+        title, found = titled(f"{method}: the same MRI at other ages", is_simulated(table)), drawn(people)
         if people:
-            save_figure(ages_montage(people, found, affine, title), found, out)
+            save_figure(ages_montage(people, found, affine, title, lacking(number, shown)), found, out)
         else:
-            save_figure(nothing_to_draw(title, "Nobody (else) of CN, MCI or AD is in the cohort."), found, out)
+            save_figure(nothing_to_draw(title, lacking(number, shown)), found, out)
 
     return draw
 
@@ -129,7 +140,11 @@ AGES_HELP = """One held-out MRI {who} at six ages, and the change against the pe
     --metrics results/metrics/dualglow-conditional/fold-*.tsv --out results/figures/figure{number}`
     """
 for _number, _who, _rule in (
-    (6, "per diagnosis", "Of each fold's people with the median MAE of CN, MCI and AD the median ones are shown."),
+    (
+        6,
+        "per diagnosis",
+        "Of each fold's people with the median MAE of CN, MCI and AD, all of known age, the median ones are shown.",
+    ),
     (
         13,
         "of other people",
@@ -177,6 +192,7 @@ def figure_14(ages: SeriesTables, out: FigureOut, more: MoreFiles = None) -> Non
     from dualglow.files import read_tables
 
     table = read_tables([*ages, *(more or [])], NEEDED)
+    only_method("--ages", table)
     found = drawn(table)
     if found.empty:
         title = titled("The same held-out MRIs at six ages", is_simulated(table))
@@ -197,21 +213,23 @@ def figure_7(
     """Regional uptake against age with 95 % bands, real and synthetic PET (figure 7).
 
     Inputs: the table of `dualglow age`, perhaps those of `dualglow age-series`: the same MRIs at other ages in a
-    column of their own. Outputs: .pdf, .png, .tsv. Units: SUVR, years.
+    column of their own. Outputs: .pdf, .png, .tsv (`kind`: person, line, told). Units: SUVR, years.
 
     Example: `dualglow figure 7 --roi-age results/metrics/age.tsv --out results/figures/figure7`
     """
-    import pandas as pd
-
-    from dualglow.figures.figure7 import curves
+    from dualglow.figures.figure7 import curves, drawn, why_empty
     from dualglow.figures.figure7 import roi_age as draw
-    from dualglow.figures.style import save_figure
+    from dualglow.figures.style import is_simulated, nothing_to_draw, save_figure, titled
     from dualglow.files import read_table, read_tables
 
-    points = read_table(roi_age, ["pair_id", "method", "region", "group", "age", "value", "simulated"])
-    if not ages:
-        save_figure(draw(points), points, out)
-        return
-    told = curves(read_tables([*ages, *(more or [])], NEEDED), list(dict.fromkeys(points["region"])))
-    both = pd.concat([points.assign(drawn="person"), told.assign(drawn="told")], ignore_index=True)
-    save_figure(draw(points, told if len(told) else None), both, out)
+    points, told = read_table(roi_age, ["pair_id", "method", "region", "group", "age", "value", "simulated"]), None
+    if ages:
+        series = read_tables([*ages, *(more or [])], NEEDED)
+        only_method("--ages", series)
+        told = curves(series, list(dict.fromkeys(points["region"])))
+    found = drawn(points, told)
+    if len(found):
+        save_figure(draw(found), found, out)
+    else:
+        title = titled("Regional FDG uptake against age", is_simulated(points))
+        save_figure(nothing_to_draw(title, why_empty(points)), found, out)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dualglow.cli.ageing import NEEDED, SeriesTables
+from dualglow.cli.ageing import NEEDED, SeriesTables, only_method
 from dualglow.cli.app import app
 from dualglow.cli.paper import FigureOut, MoreFiles, TableOut, figure_app, finish, table_app
 from dualglow.cli.results import AtlasName, DatasetDir
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dualglow.evaluation.rois import Regions
     from dualglow.preprocess.pack import Dataset
 
+NEEDED_SLOPES = ["method", "region", "stage", "n", "model", "model_low", "model_high"]
+NEEDED_SLOPES += ["n_real", "real", "real_low", "real_high", "simulated"]
 SlopesFile = Annotated[Path, typer.Option("--slopes", help="Output of `dualglow age-slopes`.")]
 
 
@@ -35,10 +37,12 @@ def age_slopes(
     Both are cross-sectional: the model learned from different people, and the real slopes are between people. Neither
     is how a person ages.
 
-    Inputs: the packed dataset, ages.tsv of `dualglow age-series` of all folds, for simulated people the truth.
+    Inputs: the packed dataset, ages.tsv of `dualglow age-series` of all folds of one method, for simulated people the
+    truth.
 
-    Outputs: one row per region and stage (CN, MCI, AD): the model's slope (mean over held-out people), the slope over
-    the real PETs of the same people, both with 95 % intervals; with --truth what age alone does.
+    Outputs: one row per region and stage (CN, MCI, AD): the model's slope (mean over n held-out people), the slope over
+    the real PETs of those of them whose age is known (n_real), both with 95 % intervals; with --truth what age alone
+    does.
 
     Units: SUVR per decade.
 
@@ -50,6 +54,7 @@ def age_slopes(
     from dualglow.preprocess.pack import Dataset
 
     data, series = Dataset.load(dataset), read_tables([*ages, *(more or [])], NEEDED)
+    only_method("--ages", series)
     true = None if truth is None else read_table(truth, ["region", "stage", "total", "same_mri"])
     found = compared_slopes(series, _real(data, list(dict.fromkeys(series["pair_id"])), atlas), true)
     write_table(found.assign(atlas=atlas, simulated=bool(data.info["simulated"])), out)
@@ -140,7 +145,13 @@ def _of_kind(data: "Dataset", regions: "Regions", group: str, sex: str) -> "pd.D
 
 
 @table_app.command("ageing")
-def table_ageing(slopes: SlopesFile, out: TableOut = None) -> None:
+def table_ageing(
+    slopes: SlopesFile,
+    out: TableOut = None,
+    regions: Annotated[
+        list[str] | None, typer.Option(help="Region to print instead of figure 7's; repeat for more.")
+    ] = None,
+) -> None:
     """Slopes of uptake with age: a model's, the real PETs' and, of simulated people, the true ones.
 
     Inputs: the table of `dualglow age-slopes`. Outputs: .tsv (all regions) and .tex (those of figure 7). Units: SUVR
@@ -150,7 +161,7 @@ def table_ageing(slopes: SlopesFile, out: TableOut = None) -> None:
     """
     from dualglow.figures.ageing import slopes_table
 
-    finish(slopes_table(_slopes(slopes)), out)
+    finish(slopes_table(_slopes(slopes), regions), out)
 
 
 @figure_app.command("ageing")
@@ -161,14 +172,17 @@ def figure_ageing(slopes: SlopesFile, out: FigureOut) -> None:
 
     Example: `dualglow figure ageing --slopes results/metrics/age_model_slopes.tsv --out results/figures/ageing`
     """
-    from dualglow.figures.ageing import slopes_compared
-    from dualglow.figures.style import save_figure
+    from dualglow.figures.ageing import NOBODY, slopes_compared
+    from dualglow.figures.style import nothing_to_draw, save_figure
 
     table = _slopes(slopes)
-    save_figure(slopes_compared(table), table, out)
+    empty = nothing_to_draw("Change of regional uptake per decade of age", NOBODY) if table.empty else None
+    save_figure(empty or slopes_compared(table), table, out)
 
 
 def _slopes(path: Path) -> "pd.DataFrame":
     from dualglow.files import read_table
 
-    return read_table(path, ["method", "region", "stage", "n", "model", "real", "simulated"])
+    table = read_table(path, NEEDED_SLOPES)
+    only_method("--slopes", table)
+    return table

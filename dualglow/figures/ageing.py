@@ -7,9 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dualglow.evaluation.ageing import figure7_regions
+from dualglow.errors import ConfigError
+from dualglow.evaluation.ageing import NO_REGIONS, figure7_regions
 from dualglow.figures.style import STAGE_COLOURS, STAGE_MARKERS, is_simulated, method_name, paper_style, titled
 from dualglow.figures.tables import Table
+
+NOBODY = "Nobody of CN, MCI or AD was held out."
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ def panels(slopes: pd.DataFrame) -> list[_Panel]:
     model = f"{method_name(str(slopes['method'].iloc[0]))},\nsame MRI told another age"
     real = "Real PETs, between people"
     first = _Panel("real", "model", real, model)
-    if "true_total" not in slopes:
+    if not _has_truth(slopes):
         return [first]
     true = "Truth: age alone"
     return [
@@ -37,13 +40,17 @@ def panels(slopes: pd.DataFrame) -> list[_Panel]:
     ]
 
 
+def _has_truth(slopes: pd.DataFrame) -> bool:
+    return {"true_total", "true_same_mri"} <= set(slopes)
+
+
 def slopes_compared(slopes: pd.DataFrame) -> Figure:
     """Estimated against real and true slopes: a point per region and stage, 95 % intervals, the identity as a line.
 
     Parameters
     ----------
     slopes
-        Rows of `dualglow age-slopes`.
+        Rows of `dualglow age-slopes`, of one method.
     """
     chosen = panels(slopes)
     with paper_style():
@@ -104,9 +111,18 @@ def _range(points: pd.DataFrame, panel: _Panel) -> tuple[float, float]:
     return float(values.min()) - margin, float(values.max()) + margin
 
 
-def slopes_table(slopes: pd.DataFrame) -> Table:
-    """All slopes as numbers; in print those of the regions of figure 7."""
-    regions = figure7_regions(list(dict.fromkeys(slopes["region"])))
+def slopes_table(slopes: pd.DataFrame, own: list[str] | None = None) -> Table:
+    """All slopes of one method as numbers; in print those of the regions of figure 7, or of one's `own`.
+
+    Raises
+    ------
+    ConfigError
+        If one of one's own regions is not among those that there are slopes of.
+    """
+    absent = sorted(set(own or []) - set(slopes["region"])) if len(slopes) else []
+    if absent:
+        raise ConfigError(f"--regions {absent[0]}: --slopes lacks it. Name it as the atlas does, without _L and _R.")
+    regions = own or figure7_regions(list(dict.fromkeys(slopes["region"])))
     order = {name: i for i, name in enumerate((*regions, *STAGE_COLOURS))}
     shown = slopes[slopes["region"].isin(regions)]
     shown = shown.sort_values(["region", "stage"], key=lambda column: column.map(order), kind="stable")
@@ -116,23 +132,31 @@ def slopes_table(slopes: pd.DataFrame) -> Table:
             "Stage": shown["stage"],
             "n": shown["n"].astype(str),
             "Model, same MRI": [_printed(row, "model") for _, row in shown.iterrows()],
+            "n, real": shown["n_real"].astype(str),
             "Real, between people": [_printed(row, "real") for _, row in shown.iterrows()],
         }
     )
-    if "true_total" in shown:
+    if _has_truth(slopes):
         cells["Truth, same MRI"] = [f"{value:.3f}" for value in shown["true_same_mri"]]
         cells["Truth, all"] = [f"{value:.3f}" for value in shown["true_total"]]
+    caption = _caption(slopes, regions)
+    return Table(slopes.drop(columns="simulated"), cells, caption, "tab:ageing", is_simulated(slopes))
+
+
+def _caption(slopes: pd.DataFrame, regions: list[str]) -> str:
+    if slopes.empty:
+        return f"Change of mean regional uptake per decade of age (SUVR). {NOBODY}"
     caption = (
-        f"Change of mean regional uptake per decade of age (SUVR) with 95 % intervals: what "
-        f"{method_name(str(slopes['method'].iloc[0]))} makes of the same held-out MRIs when it is told another age, "
-        "and the slope over real PETs of different people. Both are cross-sectional: neither is how a person ages."
+        "Change of mean regional uptake per decade of age (SUVR) with 95 % intervals: what "
+        f"{method_name(str(slopes['method'].iloc[0]))} makes of the same n held-out MRIs when it is told another age, "
+        "and the slope over the real PETs of those people whose age is known. Both are cross-sectional: neither is how "
+        "a person ages."
     )
-    if "true_total" in shown:
+    if _has_truth(slopes):
         caption += (
             " Truth: what age alone does in the simulation, with the MRI as it is and with the cortex that thins."
         )
-    caption += " The .tsv has all regions."
-    return Table(slopes.drop(columns="simulated"), cells, caption, "tab:ageing", is_simulated(slopes))
+    return " ".join([caption, *([] if regions else [NO_REGIONS]), "The .tsv has all regions."])
 
 
 def _printed(row: pd.Series, column: str) -> str:

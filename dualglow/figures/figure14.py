@@ -6,15 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dualglow.evaluation.ageing import each_pair, figure7_regions
-from dualglow.figures.style import (
-    STAGE_COLOURS,
-    STAGE_MARKERS,
-    in_order,
-    is_simulated,
-    method_name,
-    paper_style,
-    titled,
-)  # fmt: skip
+from dualglow.figures.style import STAGE_COLOURS, STAGE_MARKERS, is_simulated, method_name, paper_style, titled
 
 REGIONS, COLUMNS = 30, 6
 LEAST_SPAN = 0.1  # SUVR, of every panel's axis
@@ -81,8 +73,7 @@ def regions_over_ages(numbers: pd.DataFrame) -> Figure:
             axes.set_xlabel("Age told (years)", fontsize=8.5)
             axes.set_xticks(np.linspace(numbers["told_age"].min(), numbers["told_age"].max(), 3))
         figure.supylabel("Mean uptake (SUVR)", fontsize=9)
-        methods = " and ".join(method_name(method) for method in in_order(numbers["method"]))
-        title = f"{methods}: the same held-out MRIs at six ages, mean ± sd over people"
+        title = f"{method_name(numbers['method'].iloc[0])}: the same held-out MRIs at six ages, mean ± sd over people"
         figure.suptitle(titled(title, is_simulated(numbers)), fontsize=10.5)
     return figure
 

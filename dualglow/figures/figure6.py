@@ -10,9 +10,9 @@ from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from dualglow.evaluation.ageing import STAGES
-from dualglow.figures.people import person_label, typical_pairs
+from dualglow.figures.people import either, person_label, typical_pairs
 from dualglow.figures.slices import POINT_MM, bare, mark_sides, top_of_scale, voxel_of_point
-from dualglow.figures.style import paper_style
+from dualglow.figures.style import STAGE_COLOURS, paper_style
 
 LEAST_LIMIT = 0.02
 """SUVR: the colours of the change reach at least so far, so that a model that ignores age does not look busy."""
@@ -33,14 +33,27 @@ class Aged:
     ages: dict[float, np.ndarray]
 
 
+def median_pairs(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Of each fold the pairs with the median MAE of CN, MCI and AD among those of known age; perhaps none.
+
+    Where the age is unknown there is no own age to change from.
+    """
+    own = metrics[metrics["group"].isin(STAGES)].dropna(subset=["age"])
+    parts = [typical_pairs(part) for _, part in own.groupby("fold")]
+    return pd.concat(parts, ignore_index=True) if parts else own
+
+
 def people_of_ages(number: int, medians: pd.DataFrame) -> pd.DataFrame:
     """Whom figure 6 or 13 shows, of each fold's people with the median error of their diagnosis.
 
     Figure 6: of CN, MCI and AD each the one with the median error among these. Figure 13: of each stage another one, of
     the first fold that has one. Perhaps nobody.
+
+    Parameters
+    ----------
+    medians
+        As `median_pairs` gives them.
     """
-    if medians.empty:
-        return medians
     first = typical_pairs(medians)
     if number == 6:
         return first
@@ -48,6 +61,16 @@ def people_of_ages(number: int, medians: pd.DataFrame) -> pd.DataFrame:
     order = rest["stage"].map({stage: i for i, stage in enumerate(("CN", "MCI", "AD"))})
     rest = rest.assign(order=order).sort_values(["order", "fold", "pair_id"])
     return rest.drop_duplicates("order").drop(columns=["stage", "order"]).reset_index(drop=True)
+
+
+def lacking(number: int, shown: pd.DataFrame) -> str:
+    """Of which stages figure 6 or 13 has nobody to show, in a sentence; empty if of none."""
+    present = set(shown["group"].map(STAGES))
+    missing = [stage for stage in STAGE_COLOURS if stage not in present]
+    if not missing:
+        return ""
+    whose = f"of {either(missing)} whose age is known"
+    return f"Nobody {whose} was held out." if number == 6 else f"No other fold holds out a person {whose}."
 
 
 def drawn(people: list[Aged]) -> pd.DataFrame:
@@ -67,7 +90,7 @@ def _mean(volume: np.ndarray, mask: np.ndarray) -> float:
     return float(volume[mask].mean(dtype=np.float64))
 
 
-def ages_montage(people: list[Aged], numbers: pd.DataFrame, affine: np.ndarray, title: str) -> Figure:
+def ages_montage(people: list[Aged], numbers: pd.DataFrame, affine: np.ndarray, title: str, note: str = "") -> Figure:
     """Two rows per person: the uptake at each age (axial plane), and below it the change against the own age.
 
     Parameters
@@ -78,6 +101,8 @@ def ages_montage(people: list[Aged], numbers: pd.DataFrame, affine: np.ndarray, 
         As `drawn` gives them.
     affine
         (4 x 4), voxel → MNI152 RAS+ mm, of all volumes.
+    note
+        A line at the foot, such as `lacking` gives.
     """
     height = voxel_of_point(affine, people[0].mri.shape)[2]
     ages = list(people[0].ages)
@@ -110,10 +135,8 @@ def ages_montage(people: list[Aged], numbers: pd.DataFrame, affine: np.ndarray, 
         bar.set_label("Uptake (SUVR)")
         bar = figure.colorbar(change, ax=grid[len(people) :].ravel().tolist(), aspect=22, pad=0.01, extend="both")
         bar.set_label("Change against own age (SUVR)")
-        figure.supxlabel(
-            f"axial z = {POINT_MM[2]:.0f} mm (MNI152), L is left; numbers: mean change in the brain (SUVR)",
-            fontsize=8.5,
-        )
+        where = f"axial z = {POINT_MM[2]:.0f} mm (MNI152), L is left; numbers: mean change in the brain (SUVR)"
+        figure.supxlabel(f"{where}\n{note}".strip(), fontsize=8.5)
         figure.suptitle(title, fontsize=10.5)
     return figure
 

@@ -28,8 +28,13 @@ def figure_title(number: int, metrics: pd.DataFrame) -> str:
 def why_nobody(number: int) -> str:
     """Why figure 5, 9, 10, 11 or 12 has nobody to show: the groups that it looks for."""
     stage = STAGE_OF_FIGURE.get(number)
-    *others, last = (group for group, own in STAGES.items() if stage in (own, None))
-    return f"No held-out person is of {', '.join(others)} or {last}." if others else f"No held-out person is of {last}."
+    return f"No held-out person is of {either([group for group, own in STAGES.items() if stage in (own, None)])}."
+
+
+def either(names: list[str]) -> str:
+    """One or more names as `A, B or C`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def typical_pairs(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from dualglow.cli import app
 from dualglow.cohort.simulate import effects
 from dualglow.cohort.simulate.ageing import at_both_ages
 from dualglow.cohort.simulate.head import Grid
-from dualglow.errors import InputError
+from dualglow.errors import ConfigError, InputError
 from dualglow.evaluation.ageing import compared_slopes, told_slopes
 
 AGES = (50, 60, 70, 80, 90, 100)
@@ -134,6 +134,50 @@ def test_the_verbs_end_to_end(results: Path) -> None:
     run("figure", "ageing", "--slopes", slopes, "--out", results / "ageing-figure")
     drawn = pd.read_csv(results / "ageing-figure.tsv", sep="\t")
     assert drawn["real"].to_numpy() == pytest.approx(found["real"].to_numpy())
+
+
+def slopes_of(results: Path, pairs: pd.DataFrame) -> pd.DataFrame:
+    """`age-slopes` of a model that says 1 of these people at every age."""
+    rows = pairs[["pair_id", "group", "age"]].merge(pd.DataFrame({"told_age": AGES}), how="cross")
+    rows = rows.assign(method="copy", fold=0, region="Precuneus", n_voxels=9, value=1.0, change=0.0, simulated=True)
+    rows.to_csv(results / "ages.tsv", sep="\t", index=False, na_rep="n/a")
+    pairs.to_csv(results / "dataset" / "pairs.tsv", sep="\t", index=False, na_rep="n/a")
+    where = ("--dataset", results / "dataset", "--atlas", "aal2", "--out", results / "slopes.tsv")
+    run("age-slopes", *where, "--ages", results / "ages.tsv")
+    return pd.read_csv(results / "slopes.tsv", sep="\t")
+
+
+def test_the_real_slope_says_how_many_it_is_of(results: Path) -> None:
+    """A model can be told an age of those whose own is unknown; the line over real PETs has no place for them."""
+    pairs = pd.read_csv(results / "dataset" / "pairs.tsv", sep="\t")
+    pairs.loc[pairs["group"] == "AD", "age"] = [np.nan, np.nan, *pairs.loc[pairs["group"] == "AD", "age"].iloc[2:]]
+    found = slopes_of(results, pairs).set_index("stage")
+    assert found["n"].to_dict() == {"CN": 16, "MCI": 24, "AD": 8}
+    assert found["n_real"].to_dict() == {"CN": 16, "MCI": 24, "AD": 6}
+
+
+def test_a_cohort_without_diagnoses_has_empty_slopes_that_say_so(results: Path) -> None:
+    pairs = pd.read_csv(results / "dataset" / "pairs.tsv", sep="\t").assign(group=np.nan)
+    assert slopes_of(results, pairs).empty
+    run("table", "ageing", "--slopes", results / "slopes.tsv", "--out", results / "ageing.tsv")
+    for page in ("ageing.html", "ageing.tex"):
+        assert "Nobody of CN, MCI or AD was held out" in (results / page).read_text()
+    run("figure", "ageing", "--slopes", results / "slopes.tsv", "--out", results / "ageing-figure")
+    assert pd.read_csv(results / "ageing-figure.tsv", sep="\t").empty
+    assert (results / "ageing-figure.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("kind", ["table", "figure"])
+def test_slopes_that_cannot_be_shown_are_refused(kind: str, results: Path) -> None:
+    pairs = pd.read_csv(results / "dataset" / "pairs.tsv", sep="\t")
+    found = slopes_of(results, pairs)
+    show = (kind, "ageing", "--slopes", results / "slopes.tsv", "--out", results / "out.tsv")
+    pd.concat([found, found.assign(method="mean")]).to_csv(results / "slopes.tsv", sep="\t", index=False)
+    with pytest.raises(ConfigError, match=r"--slopes: holds several methods \(mean, copy\)"):
+        run(*show)
+    found.drop(columns=["model_low", "real_high"]).to_csv(results / "slopes.tsv", sep="\t", index=False)
+    with pytest.raises(InputError, match=r"slopes.tsv: lacks the column\(s\) model_low, real_high"):
+        run(*show)
 
 
 def test_nobody_knows_the_truth_of_real_people(results: Path) -> None:

@@ -73,8 +73,70 @@ def test_figures_7_and_14_draw_the_planted_line(results: Path, told: Path, dualg
     real.to_csv(results / "age.tsv", sep="\t", index=False)
     words = ["--roi-age", results / "age.tsv", "--ages", told / "ages.tsv", "--out", results / "figure7"]
     assert dualglow("figure", "7", *words) == ""
-    curve = pd.read_csv(results / "figure7.tsv", sep="\t").query("drawn == 'told'")
+    drawn = pd.read_csv(results / "figure7.tsv", sep="\t")
+    curve = drawn[drawn["kind"] == "told"]
     assert curve["value"].to_numpy() == pytest.approx(1.5 + PER_DECADE * curve["age"].to_numpy() / 10)
+    line = drawn[drawn["kind"] == "line"]
+    assert line["value"].to_numpy() == pytest.approx(1.0)
+    assert (line["age"].min(), line["age"].max(), set(line["n"])) == (60, 80, {5})
+    assert drawn.loc[drawn["kind"] == "person", "pair_id"].tolist() == list("abcde")
+
+
+@pytest.mark.parametrize("unknown", ["group", "age"])
+def test_figures_of_people_of_whom_nothing_is_known_say_so(
+    unknown: str, results: Path, told: Path, dualglow: Dualglow
+) -> None:
+    """Figure 14 needs no age of theirs; of one's own there is no other."""
+    for name in ("metrics.tsv", "ages/fold-0/ages.tsv", "dataset/pairs.tsv"):
+        table = pd.read_csv(results / name, sep="\t").assign(**{unknown: "n/a"})
+        table.to_csv(results / name, sep="\t", index=False)
+    methods = ("--synthesis", results / "synthesis", "--methods", "copy", "--folds", results / "folds.tsv")
+    measured = ("age", "--dataset", results / "dataset", *methods, "--atlas", "aal2", "--out", results / "age.tsv")
+    assert dualglow(*measured) == ""
+    ages = ("--ages", told / "ages.tsv")
+    assert dualglow(*figure_6(results)) == ""
+    assert dualglow("figure", "7", "--roi-age", results / "age.tsv", *ages, "--out", results / "figure7") == ""
+    assert dualglow("figure", "14", *ages, "--out", results / "figure14") == ""
+    for name in ("figures/figure6", "figure7"):
+        assert pd.read_csv(results / f"{name}.tsv", sep="\t").empty
+        assert (results / f"{name}.png").stat().st_size > 0
+    assert pd.read_csv(results / "figure14.tsv", sep="\t").empty == (unknown == "group")
+
+
+def test_an_atlas_without_the_regions_leaves_figure_7_empty(results: Path, told: Path, dualglow: Dualglow) -> None:
+    empty = pd.DataFrame(columns=["pair_id", "method", "region", "group", "age", "value", "simulated"])
+    empty.to_csv(results / "age.tsv", sep="\t", index=False)
+    words = ["--roi-age", results / "age.tsv", "--ages", told / "ages.tsv", "--out", results / "figure7"]
+    assert dualglow("figure", "7", *words) == ""
+    assert pd.read_csv(results / "figure7.tsv", sep="\t").empty
+
+
+@pytest.mark.parametrize("verb", ["figure 6", "figure 7", "figure 14", "age-slopes"])
+def test_two_methods_in_one_figure_are_one_line(verb: str, results: Path, told: Path, dualglow: Dualglow) -> None:
+    for path in (results / "metrics.tsv", told / "ages.tsv"):
+        table = pd.read_csv(path, sep="\t")
+        pd.concat([table, table.assign(method="dualglow-conditional")]).to_csv(path, sep="\t", index=False)
+    columns = {"pair_id": ["a"], "method": "real", "region": "Precuneus", "group": "CN", "age": 70, "value": 1}
+    pd.DataFrame(columns).assign(simulated=True).to_csv(results / "age.tsv", sep="\t", index=False)
+    ages, out = ("--ages", told / "ages.tsv"), ("--out", results / "figures" / "out")
+    words = {
+        "figure 6": figure_6(results),
+        "figure 7": ["figure", "7", "--roi-age", results / "age.tsv", *ages, *out],
+        "figure 14": ["figure", "14", *ages, *out],
+        "age-slopes": ["age-slopes", "--dataset", results / "dataset", "--atlas", "aal2", *ages, *out],
+    }
+    line = dualglow(*words[verb])
+    assert "holds several methods (dualglow-conditional, linear). Give the tables of one of them." in line
+    assert line.count("\n") == 1
+    assert not (results / "figures").exists()
+
+
+def test_a_series_without_rows_is_not_the_atlas_s_fault(results: Path, told: Path, dualglow: Dualglow) -> None:
+    pd.read_csv(told / "ages.tsv", sep="\t").iloc[:0].to_csv(told / "ages.tsv", sep="\t", index=False)
+    words = ("--dataset", results / "dataset", "--atlas", "aal2", "--ages", told / "ages.tsv")
+    line = dualglow("age-slopes", *words, "--out", results / "slopes.tsv")
+    assert "ages.tsv: has no rows" in line
+    assert line.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats
 
+from dualglow.errors import ConfigError
 from dualglow.figures import figure6, figure14
 from dualglow.figures.ageing import slopes_compared, slopes_table
 from dualglow.figures.figure7 import curves, roi_age
+from dualglow.figures.figure7 import drawn as drawn7
 from dualglow.figures.style import save_figure
 from dualglow.preprocess.grid import MODEL_GRID
 
@@ -80,7 +82,9 @@ def test_figure_7_draws_the_conditional_models_curve() -> None:
     table = series()
     told = curves(table, ["Hippocampus", "Precuneus"])
     points = pd.DataFrame({"method": "real", "region": ["Hippocampus", "Precuneus"], "group": "CN", "age": 70.0})
-    figure = roi_age(points.assign(value=1.2, simulated=True), told)
+    numbers = drawn7(points.assign(value=1.2, simulated=True), told)
+    assert numbers["kind"].value_counts().to_dict() == {"told": len(told), "person": 2}
+    figure = roi_age(numbers)
     assert len(figure.axes) == 4
     cn = table[(table["region"] == "Hippocampus") & table["group"].isin(["CN", "SMC"])]
     at_90 = cn.loc[cn["told_age"] == 90, "value"]
@@ -130,19 +134,39 @@ def test_figure_13_shows_others_than_figure_6() -> None:
         for fold in range(4)
         for group in ("CN", "MCI", "AD")
     ]
-    medians = pd.DataFrame(rows)
+    medians = figure6.median_pairs(pd.DataFrame(rows).assign(age=70.0))
+    assert len(medians) == 12
     first, others = (figure6.people_of_ages(number, medians) for number in (6, 13))
     assert first["group"].tolist() == ["CN", "MCI", "AD"]
     assert others["group"].tolist() == ["CN", "MCI", "AD"]
     assert set(others["fold"]) <= {0, 1}
     assert not set(first["pair_id"]) & set(others["pair_id"])
+    assert [figure6.lacking(6, first), figure6.lacking(13, others)] == ["", ""]
+    one_fold = medians[medians["fold"] == 0]
+    assert figure6.people_of_ages(13, one_fold).empty
     assert figure6.people_of_ages(13, medians.iloc[:0]).empty
+
+
+def test_figure_6_shows_people_of_known_age_alone() -> None:
+    """Without an own age there is none that the change could be against; a stage of which nobody has one is named."""
+    table = pd.DataFrame({"pair_id": list("abcde"), "fold": 0, "group": ["CN", "CN", "CN", "AD", "AD"]})
+    table = table.assign(mae_mask=[0.1, 0.2, 0.3, 0.1, 0.2], age=[70.0, np.nan, 80.0, np.nan, np.nan])
+    shown = figure6.people_of_ages(6, figure6.median_pairs(table))
+    assert shown["pair_id"].tolist() == ["a"]  # the lower middle of a and c
+    assert figure6.lacking(6, shown) == "Nobody of MCI or AD whose age is known was held out."
+    assert (
+        figure6.lacking(13, shown.iloc[:0]) == "No other fold holds out a person of CN, MCI or AD whose age is known."
+    )
+    people = [person("a", -0.1)]
+    numbers = figure6.drawn(people)
+    figure = figure6.ages_montage(people, numbers, MODEL_GRID.matrix, "title", figure6.lacking(6, shown))
+    assert "Nobody of MCI or AD" in texts(figure)
 
 
 def slopes(truth: bool) -> pd.DataFrame:
     rng, stages = np.random.default_rng(0), ["CN", "MCI", "AD"] * 3
     regions = np.repeat(["Hippocampus", "Precuneus", "Cuneus"], 3)
-    table = pd.DataFrame({"method": "dualglow-conditional", "region": regions, "stage": stages, "n": 9})
+    table = pd.DataFrame({"method": "dualglow-conditional", "region": regions, "stage": stages, "n": 9, "n_real": 8})
     for name, spread in (("model", 0.01), ("real", 0.05)):
         table[name] = rng.normal(-0.03, 0.02, 9)
         table[f"{name}_low"], table[f"{name}_high"] = table[name] - spread, table[name] + spread
@@ -182,6 +206,25 @@ def test_without_a_truth_the_model_stands_beside_the_real_pets_alone() -> None:
     assert printed.cells["Region"].unique().tolist() == ["Precuneus", "Hippocampus"]  # in the order of figure 7
     assert printed.cells["Stage"].tolist() == ["CN", "MCI", "AD"] * 2
     assert len(printed.numbers) == 9
+    assert printed.cells["n"].eq("9").all()
+    assert printed.cells["n, real"].eq("8").all()  # not everybody's age is known
+
+
+def test_regions_of_ones_own_are_printed_instead_of_figure_7s() -> None:
+    table = slopes(truth=True)
+    assert slopes_table(table, ["Cuneus"]).cells["Region"].tolist() == ["Cuneus"] * 3
+    with pytest.raises(ConfigError, match="--regions Thalamus"):
+        slopes_table(table, ["Cuneus", "Thalamus"])
+    unknown = slopes_table(table.assign(region=table["region"] + "_of_mine"))
+    assert unknown.cells.empty
+    assert "name regions of its own in figures.regions" in unknown.caption
+
+
+def test_nobodys_slopes_are_an_empty_table_that_says_so() -> None:
+    for own in (None, ["Cuneus"]):
+        printed = slopes_table(slopes(truth=True).iloc[:0], own)
+        assert printed.cells.empty
+        assert "Nobody of CN, MCI or AD was held out" in printed.caption
 
 
 def test_with_too_few_people_for_a_line_the_truth_is_still_drawn() -> None:

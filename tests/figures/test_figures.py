@@ -13,7 +13,8 @@ from dualglow.evaluation.ageing import fit_line
 from dualglow.figures import figure12 as fig12
 from dualglow.figures.figure4 import drawn, mae_boxplot
 from dualglow.figures.figure5 import Person, montage
-from dualglow.figures.figure7 import roi_age
+from dualglow.figures.figure7 import drawn as drawn7
+from dualglow.figures.figure7 import roi_age, why_empty
 from dualglow.figures.figure12 import Compared, of_all_methods
 from dualglow.figures.people import (
     QUANTILES,
@@ -36,7 +37,7 @@ def metrics(simulated: bool = True) -> pd.DataFrame:
         for method in ("mean", "dualglow")
         for i, (group, error) in enumerate(zip(groups, RNG.uniform(0.05, 0.2, len(groups)), strict=True))
     ]
-    return pd.DataFrame(rows).assign(simulated=simulated)
+    return pd.DataFrame(rows).assign(data_range=2.5, split_hash="0123", simulated=simulated)
 
 
 def points_in(figure: Figure, axes: int = 0) -> np.ndarray:
@@ -174,7 +175,11 @@ def ageing_points() -> pd.DataFrame:
 
 def test_figure_7_draws_points_and_the_fitted_line(tmp_path: Path) -> None:
     points = ageing_points()
-    figure = roi_age(points)
+    unknown = pd.DataFrame(
+        {"method": "real", "region": "Hippocampus", "group": ["CN", "x", "CN"], "age": [np.nan, 70, 71]}
+    )
+    numbers = drawn7(pd.concat([points, unknown.assign(value=[1.2, 1.2, np.nan], simulated=True)]))
+    figure = roi_age(numbers)
     first = points[(points["method"] == "real") & (points["region"] == "Hippocampus")]
     assert np.sort(points_in(figure)[:, 1]) == pytest.approx(np.sort(first["value"]))
     cn = first[first["group"] == "CN"]
@@ -183,13 +188,32 @@ def test_figure_7_draws_points_and_the_fitted_line(tmp_path: Path) -> None:
     x, y = figure.axes[0].lines[0].get_data()
     assert np.asarray(y) == pytest.approx(line.at(np.asarray(x))[0])
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
-    assert_files(save_figure(figure, points, tmp_path / "figure7"), points)
+    assert (numbers["kind"] == "person").sum() == len(points)  # who has no place in it is not in its table
+    stratum = (numbers["method"] == "real") & (numbers["region"] == "Hippocampus") & (numbers["stage"] == "CN")
+    own = numbers[stratum & (numbers["kind"] == "line")]
+    assert own["age"].to_numpy() == pytest.approx(np.asarray(x))
+    for name, values in zip(("value", "low", "high"), line.at(np.asarray(x)), strict=True):
+        assert own[name].to_numpy() == pytest.approx(values)
+    assert set(own["n"]) == {6}
+    assert_files(save_figure(figure, numbers, tmp_path / "figure7"), numbers)
+
+
+def test_why_figure_7_is_empty() -> None:
+    points = ageing_points()
+    assert "name regions of its own in figures.regions" in why_empty(points.iloc[:0])
+    assert why_empty(points.assign(group=np.nan)) == "Nobody of CN, MCI or AD was measured."
+    assert why_empty(points.assign(age=np.nan)) == "Nobody's age is known."
+    for empty in (points.iloc[:0], points.assign(group=np.nan), points.assign(age=np.nan)):
+        assert drawn7(empty).empty
+    few = drawn7(points.groupby(["method", "region", "group"]).head(3))  # too few for lines
+    assert set(few["kind"]) == {"person"}
+    roi_age(few)
 
 
 def test_simulated_people_are_called_so_in_every_figure() -> None:
     for figure in (
         mae_boxplot(metrics()),
-        roi_age(ageing_points()),
+        roi_age(drawn7(ageing_points())),
         montage([person()], MODEL_GRID.matrix, "dualglow", figure_title(5, metrics())),
     ):
         assert "simulated cohort" in texts(figure)

@@ -162,6 +162,19 @@ def test_a_model_that_is_told_the_diagnosis_is_not_asked_for_it(settings: dict, 
     assert "each is told the diagnosis" in alone.stdout + alone.stderr
 
 
+def test_regions_of_an_atlas_of_ones_own_reach_the_commands(settings: dict, snakemake: Snakemake) -> None:
+    write_cohort(settings, 12, n_folds=3)
+    settings |= {"methods": ["linear", "mean"], "evaluation": {"atlas": "aal2"}}
+    settings["figures"] = {"method": "linear", "conditional": "linear"}
+    arguments = ("--dry-run", "--printshellcmds", "--", "tables", "figures")
+    papers = snakemake(settings, *arguments).stdout
+    assert re.search(r"dualglow age --dataset .* --methods linear --folds \S+/folds.tsv --atlas aal2 +--out", papers)
+    settings["figures"] |= {"regions": ["Precuneus", "Posterior cingulate"]}
+    own = snakemake(settings, *arguments).stdout
+    for verb in ("age", "table ageing"):
+        assert re.search(rf"dualglow {verb} .* --regions=Precuneus '--regions=Posterior cingulate' --out", own)
+
+
 def test_figures_of_a_method_that_is_not_made_are_refused_at_once(settings: dict, snakemake: Snakemake) -> None:
     settings["methods"] = ["linear", "mean"]
     refused = snakemake(settings, "--dry-run", "--", "cohort")

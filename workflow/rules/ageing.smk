@@ -89,8 +89,10 @@ if CONDITIONAL:
         log:
             "<logs>/table_ageing.log",
         localrule: True
+        params:
+            regions=SHOWN_REGIONS,
         shell:
-            "dualglow table ageing --slopes {input} --out {output.tsv} &> {log}"
+            "dualglow table ageing --slopes {input} {params.regions:q} --out {output.tsv} &> {log}"
 
     rule figure_ageing:
         """Estimated against real and true slopes."""
