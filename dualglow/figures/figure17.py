@@ -10,6 +10,8 @@ from dualglow.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, 
 
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 MARKERS = "os^Dv*"
+LINES = ("-", "--", ":", "-.")  # another one when the colours and markers begin again
+COLUMNS = 5  # of the legend
 MEASURES = (
     ("mae", "Mean absolute error (SUVR, brain mask)"),
     ("bits", "Bits per voxel of the real PET given its T1"),
@@ -62,13 +64,15 @@ def against_prior_weight(numbers: pd.DataFrame) -> Figure:
         As `summarised` gives them.
     """
     weights = sorted(numbers["prior_weight"].unique())
+    rows = -(-numbers["fold"].nunique() // COLUMNS)
     with paper_style():
-        figure = Figure(figsize=(8.6, 3.7), layout="constrained")
+        figure = Figure(figsize=(8.6, 3.5 + 0.2 * rows), layout="constrained")
         for axes, (measure, label) in zip(figure.subplots(1, 2), MEASURES, strict=True):
             _panel(axes, numbers, weights, measure)
             axes.set_ylabel(label)
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
+        ncols = min(len(labels), COLUMNS)
+        figure.legend(handles, labels, loc="outside lower center", ncols=ncols, frameon=False, handlelength=3.5)
         title = "DUAL-GLOW with more or less weight on p(MRI), mean ± sd over held-out pairs"
         figure.suptitle(titled(title, is_simulated(numbers)), fontsize=10.5)
     return figure
@@ -86,6 +90,7 @@ def _panel(axes: Axes, numbers: pd.DataFrame, weights: list[float], measure: str
             own[f"{measure}_sd"].fillna(0),
             color=COLOURS[i % len(COLOURS)],
             marker=MARKERS[i % len(MARKERS)],
+            linestyle=LINES[i // len(COLOURS) % len(LINES)],
             markersize=4.5,
             linewidth=1.2,
             capsize=2,
