@@ -114,14 +114,17 @@ def _range(points: pd.DataFrame, panel: _Panel) -> tuple[float, float]:
 def slopes_table(slopes: pd.DataFrame, own: list[str] | None = None) -> Table:
     """All slopes of one method as numbers; in print those of the regions of figure 7, or of one's `own`.
 
+    A side of a region (`_L`, `_R`) stands for the whole, for which alone there are slopes.
+
     Raises
     ------
     ConfigError
         If one of one's own regions is not among those that there are slopes of.
     """
-    absent = sorted(set(own or []) - set(slopes["region"])) if len(slopes) else []
+    own = [name.removesuffix("_L").removesuffix("_R") for name in own or []]
+    absent = sorted(set(own) - set(slopes["region"])) if len(slopes) else []
     if absent:
-        raise ConfigError(f"--regions {absent[0]}: --slopes lacks it. Name it as the atlas does, without _L and _R.")
+        raise ConfigError(f"--regions {absent[0]}: --slopes has no such region. Name it as the atlas does.")
     regions = own or figure7_regions(list(dict.fromkeys(slopes["region"])))
     order = {name: i for i, name in enumerate((*regions, *STAGE_COLOURS))}
     shown = slopes[slopes["region"].isin(regions)]

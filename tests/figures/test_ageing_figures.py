@@ -212,7 +212,8 @@ def test_without_a_truth_the_model_stands_beside_the_real_pets_alone() -> None:
 
 def test_regions_of_ones_own_are_printed_instead_of_figure_7s() -> None:
     table = slopes(truth=True)
-    assert slopes_table(table, ["Cuneus"]).cells["Region"].tolist() == ["Cuneus"] * 3
+    for own in (["Cuneus"], ["Cuneus_L", "Cuneus_R"]):
+        assert slopes_table(table, own).cells["Region"].tolist() == ["Cuneus"] * 3
     with pytest.raises(ConfigError, match="--regions Thalamus"):
         slopes_table(table, ["Cuneus", "Thalamus"])
     unknown = slopes_table(table.assign(region=table["region"] + "_of_mine"))
