@@ -128,9 +128,16 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def read_tables(paths: Iterable[Path], columns: list[str]) -> pd.DataFrame:
-    """Read tables of one kind as one. A fold of which preprocessing left nobody to test has a table without rows."""
-    tables = [read_table(path, columns) for path in paths]
-    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+    """Read tables of one kind as one. A fold of which preprocessing left nobody to test has a table without rows.
+
+    Raises InputError if a column is missing, or if none of the tables has rows.
+    """
+    names = list(paths)
+    filled = [table for table in (read_table(path, columns) for path in names) if len(table)]
+    if not filled:
+        others = ", nor has any other table that was given" if len(names) > 1 else ""
+        raise InputError(f"{names[0]}: has no rows{others}. Give the tables of folds in which somebody was held out.")
+    return pd.concat(filled, ignore_index=True)
 
 
 # Columns whose values look like numbers but are names.

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dualglow.errors import InputError
-from dualglow.files import read_json, read_table, write_table, written
+from dualglow.files import read_json, read_table, read_tables, write_table, written
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -49,3 +49,15 @@ def test_an_output_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be created"), written(tmp_path / "file" / "out.tsv"):
         pass
+
+
+def test_a_table_without_rows_is_passed_over_unless_all_are(tmp_path: Path) -> None:
+    empty, filled = tmp_path / "empty.tsv", tmp_path / "filled.tsv"
+    write_table(pd.DataFrame({"pair_id": []}), empty)
+    write_table(pd.DataFrame({"pair_id": ["p"]}), filled)
+    assert read_tables([empty, filled], ["pair_id"])["pair_id"].tolist() == ["p"]
+    assert len(read_tables([filled, filled], ["pair_id"])) == 2  # who compares them sees that a file was given twice
+    with pytest.raises(InputError, match=r"empty\.tsv: has no rows\. "):
+        read_tables([empty], ["pair_id"])
+    with pytest.raises(InputError, match=r"empty\.tsv: has no rows, nor has any other table that was given"):
+        read_tables([empty, empty], ["pair_id"])
