@@ -17,6 +17,8 @@ from dualglow.preprocess.grid import MODEL_GRID, Grid
 from dualglow.preprocess.images import load_3d
 from dualglow.preprocess.intensity import t1_to_unit
 
+PERSON = ("group", "sex", "age")  # what a cohort may not know of a pair's person
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -24,6 +26,7 @@ class Dataset:
 
     volumes: (n, 2, x, y, z) float32 memory map; [:, 0] T1 in [0, 1], [:, 1] PET in SUVR; both 0 outside the brain.
     masks: (n, x, y, z) bool memory map, the brain. grid: x, y, z and the affine, voxel → RAS+ mm in MNI152.
+    pairs: pairs.tsv; group, sex and age are always columns, all missing where the table does not have them.
     info: the content of grid.json (space, reference_region, simulated, ...).
     left_out: pairs of the cohort that are not here because preprocessing failed or a person excluded them.
     """
@@ -40,6 +43,7 @@ class Dataset:
         """Open a folder that `pack` wrote; raises InputError naming what is missing or does not fit."""
         info = read_json(folder / "grid.json")
         pairs = read_table(folder / "pairs.tsv", ["pair_id"])
+        pairs = pairs.reindex(columns=list(dict.fromkeys([*pairs.columns, *PERSON])))
         volumes, masks = _open(folder / "volumes.npy"), _open(folder / "masks.npy")
         grid = Grid(tuple(info["shape"]), tuple(tuple(row) for row in info["affine"]))
         if volumes.shape != (len(pairs), 2, *grid.shape) or masks.shape != (len(pairs), *grid.shape):

@@ -177,3 +177,11 @@ def test_a_cut_dataset_is_refused(derivatives: Path, tmp_path: Path) -> None:
     volumes.write_bytes(volumes.read_bytes()[:-1000])
     with pytest.raises(InputError, match=r"volumes\.npy: cannot be opened"):
         Dataset.load(tmp_path / "dataset")
+
+
+def test_what_the_cohort_does_not_know_of_people_is_missing_in_the_dataset(derivatives: Path, tmp_path: Path) -> None:
+    pack(tmp_path / "pairs.tsv", derivatives, tmp_path / "dataset", "pons", simulated=False)
+    pairs = Dataset.load(tmp_path / "dataset").pairs
+    assert list(pairs) == ["pair_id", "age", "group", "sex"]
+    assert pairs["age"].tolist() == [70.5, 80.0]
+    assert pairs[["group", "sex"]].isna().all(axis=None)
