@@ -26,8 +26,8 @@ def compare(
     Inputs: tables of `dualglow evaluate` for all methods and folds, the packed dataset, folds.tsv.
 
     Outputs: one row per metric and method: the difference (reference − method) with its 95 % interval, t and p of the
-    corrected resampled t-test over folds (Nadeau & Bengio 2003), p of Wilcoxon's test over people, both also after
-    Holm. docs/evaluation.md says what each assumes. The .tex has the paper's metrics in the brain mask.
+    corrected resampled t-test over folds (Nadeau & Bengio 2003; n/a with one fold), p of Wilcoxon's test over people,
+    both also after Holm. docs/evaluation.md says what each assumes. The .tex has the paper's metrics in the brain mask.
 
     Units: those of the metrics: MAE and bias in SUVR, PSNR in dB.
 
@@ -47,7 +47,7 @@ def compare(
     order = in_order(table["method"])
     table = table.sort_values("method", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
     found = tests(table, read_folds(folds, data.pairs, data.left_out), reference)
-    save_table(comparison_table(found.assign(simulated=is_simulated(table))), out)
+    save_table(comparison_table(found, is_simulated(table)), out)
 
 
 @figure_app.command("comparison")

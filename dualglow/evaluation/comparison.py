@@ -1,6 +1,6 @@
 """Whether one method is better than another on held-out pairs: paired tests that allow for reused training data."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ class Resampled:
     t: float
     df: int
     p: float
+
+
+UNTESTED = dict.fromkeys((field.name for field in fields(Resampled)), np.nan)
 
 
 def corrected_t_test(differences: np.ndarray, test_to_train: float) -> Resampled | None:
@@ -80,8 +83,8 @@ def compare(metrics: pd.DataFrame, folds: pd.DataFrame, reference: str) -> pd.Da
     -------
     One row per metric and method: reference, method; n_pairs, n_people, folds; mean of the reference and of the method
     over pairs; difference (mean over folds of the mean over the fold's pairs), its 95 % interval low..high, t, df and
-    p of the corrected resampled t-test; p_wilcoxon of the signed-rank test over people; both also adjusted by Holm over
-    the methods; `better`, 1 where more is better, -1 where less.
+    p of the corrected resampled t-test, which are missing with fewer than two folds; p_wilcoxon of the signed-rank test
+    over people; both also adjusted by Holm over the methods; `better`, 1 where more is better, -1 where less.
 
     Raises
     ------
@@ -102,7 +105,7 @@ def compare(metrics: pd.DataFrame, folds: pd.DataFrame, reference: str) -> pd.Da
         rows.append(tested)
     table = pd.concat(rows, ignore_index=True)
     first = ["metric", "region", "reference", "method", "n_pairs", "n_people", "folds", "reference_mean", "method_mean"]
-    return table.reindex(columns=[*first, *RESULTS, "test_to_train", "better"])
+    return table.reindex(columns=[*first, *RESULTS, "test_to_train", "better"]).astype({"df": "Int64"})
 
 
 def check_split(metrics: pd.DataFrame, folds: pd.DataFrame) -> None:
@@ -118,12 +121,30 @@ def check_split(metrics: pd.DataFrame, folds: pd.DataFrame) -> None:
     check_same_pairs(metrics)
 
 
+def check_comparable(metrics: pd.DataFrame) -> None:
+    """Raise InputError unless rows of `dualglow evaluate` can stand side by side.
+
+    They must have one data range, one split per fold, and the same pairs, each once, for every method.
+    """
+    check_alike(metrics, "data_range", "the metrics")
+    for fold, part in metrics.groupby("fold"):
+        check_alike(part, "split_hash", f"the metrics of fold {fold}")
+    check_same_pairs(metrics)
+
+
+def check_alike(table: pd.DataFrame, column: str, what: str) -> None:
+    """Raise InputError unless a column has one value only; `what` names the rows in the message."""
+    found = sorted(table[column].astype(str).unique())
+    if len(found) > 1:
+        raise InputError(f"{what} differ in {column} ({', '.join(found)}): train and measure all methods alike.")
+
+
 def check_same_pairs(metrics: pd.DataFrame) -> None:
     """Raise InputError unless every method was scored once on each of the same pairs of the same folds."""
     keys = ["method", *KEYS]
     if metrics.duplicated(keys).any():
         method, fold, pair_id = metrics.loc[metrics.duplicated(keys), keys].iloc[0]
-        raise InputError(f"the metrics hold {pair_id} of {method}, fold {fold} twice: give each file once.")
+        raise InputError(f"the tables hold {pair_id} of {method}, fold {fold} twice: give each file once.")
     pairs = {
         str(method): frozenset(zip(part["fold"], part["pair_id"], strict=True))
         for method, part in metrics.groupby("method", sort=False)
@@ -158,7 +179,7 @@ def _row(metrics: pd.DataFrame, column: str, reference: str, method: str, ratio:
         "folds": pair.index.get_level_values("fold").nunique(),
         "reference_mean": pair[reference].mean(),
         "method_mean": pair[method].mean(),
-        **(tested.__dict__ if tested else {"difference": difference.mean()}),
+        **(asdict(tested) if tested else UNTESTED | {"difference": difference.mean()}),
         "p_wilcoxon": _wilcoxon(people.to_numpy()),
         "test_to_train": ratio,
         "better": BETTER[metric],

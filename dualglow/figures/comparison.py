@@ -24,13 +24,13 @@ ALPHA = 0.05
 COLUMNS = ["metric", "region", "reference", "method", "difference", "low", "high", "p_holm", "better", "simulated"]
 
 
-def comparison_table(tests: pd.DataFrame) -> Table:
+def comparison_table(tests: pd.DataFrame, simulated: bool) -> Table:
     """The table for print: the metrics of table 1 in the brain mask; the numbers have all.
 
     Parameters
     ----------
     tests
-        Rows as `compare` gives them, with `simulated`.
+        Rows as `compare` gives them; none if there is only one method, and the caption says so.
     """
     shown = tests[tests["metric"].isin(PRINTED) & (tests["region"] == "mask")]
     cells = pd.DataFrame(
@@ -44,14 +44,23 @@ def comparison_table(tests: pd.DataFrame) -> Table:
             "p, Wilcoxon, Holm": [p_value(value) for value in shown["p_wilcoxon_holm"]],
         }
     )
-    folds = int(tests["folds"].max()) if len(tests) else 0
-    reference = method_name(tests["reference"].iloc[0]) if len(tests) else "the reference"
-    caption = (
-        f"{reference} minus each other method on the same held-out pairs. Difference, interval and p: corrected "
-        f"resampled t-test (Nadeau & Bengio 2003) over {folds} folds; Wilcoxon: signed ranks over people, which takes "
-        "the trained models as given. Holm: adjusted over the methods of one metric."
+    return Table(tests, cells, _caption(tests), "tab:comparison", simulated)
+
+
+def _caption(tests: pd.DataFrame) -> str:
+    if tests.empty:
+        return "There is only one method: nothing to compare it with."
+    folds = int(tests["folds"].max())
+    over_folds = (
+        f"Difference, interval and p: corrected resampled t-test (Nadeau & Bengio 2003) over {folds} folds"
+        if folds > 1
+        else "There is only one fold, which allows no interval and no p over folds"
     )
-    return Table(tests, cells, caption, "tab:comparison", is_simulated(tests))
+    return (
+        f"{method_name(tests['reference'].iloc[0])} minus each other method on the same held-out pairs. {over_folds}; "
+        "Wilcoxon: signed ranks over people, which takes the trained models as given. Holm: adjusted over the methods "
+        "of one metric."
+    )
 
 
 def p_value(value: float) -> str:
@@ -72,9 +81,16 @@ def _interval(row: pd.Series) -> str:
 def forest(tests: pd.DataFrame) -> Figure:
     """How far the reference is ahead of each method, a panel per metric (brain mask), with 95 % intervals.
 
-    To the right the reference is better, whatever the metric. Filled: p < 0.05 after Holm.
+    To the right the reference is better, whatever the metric. Filled: p < 0.05 after Holm. With one fold there are no
+    intervals.
     """
     table = drawn(tests)
+    folds = int(table["folds"].max())
+    certainty = (
+        f"95 % intervals of the corrected resampled t-test over {folds} folds; filled: p < 0.05 (Holm)"
+        if folds > 1
+        else "one fold allows neither an interval nor a test"
+    )
     methods = list(dict.fromkeys(table["method"]))
     reference = method_name(table["reference"].iloc[0])
     with paper_style():
@@ -85,11 +101,7 @@ def forest(tests: pd.DataFrame) -> Figure:
         first.set_yticks(range(len(methods)), [method_name(method) for method in methods])
         first.set_ylim(len(methods) - 0.4, -0.6)
         figure.suptitle(titled(f"How far {reference} is ahead of each method", is_simulated(tests)), fontsize=10.5)
-        figure.supxlabel(
-            f"right of the line: {reference} better; 95 % intervals of the corrected resampled t-test over "
-            f"{int(table['folds'].max())} folds; filled: p < 0.05 (Holm)",
-            fontsize=8.5,
-        )
+        figure.supxlabel(f"right of the line: {reference} better; {certainty}", fontsize=8.5)
     return figure
 
 

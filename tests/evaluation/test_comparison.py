@@ -143,3 +143,27 @@ def test_other_splits_other_pairs_and_unknown_references_are_refused() -> None:
 def test_one_method_alone_gives_no_rows() -> None:
     folds = split()
     assert compare(metrics({"a": [1.0] * 6}, folds), folds, "a").empty
+
+
+def test_one_fold_allows_no_test_over_folds() -> None:
+    folds = split()
+    one = metrics({"a": [1.0] * 6, "b": [2.0] * 6}, folds).query("fold == 0")
+    found = compare(one, folds, "a").iloc[0]
+    assert (found["difference"], found["folds"], found["n_people"]) == (-1, 1, 2)
+    assert found[["low", "high", "t", "df", "p", "p_holm"]].isna().all()
+    assert found["p_wilcoxon"] == 0.5  # two people of one sign
+
+
+def test_a_metric_that_one_method_lacks_is_missing_and_the_others_are_not() -> None:
+    """A constant prediction has no correlation."""
+    folds, values = split(), np.linspace(0.1, 0.6, 6)
+    table = metrics({"a": values.tolist(), "b": (values**2).tolist(), "c": [0.9] * 6}, folds)
+    table["cor_mask"] = table["mae_mask"].where(table["method"] != "c")
+    found = compare(table, folds, "a").set_index(["metric", "method"])
+    alone = compare(table[table["method"] != "b"], folds, "a").set_index(["metric", "method"])
+    for lacking in (found.loc[("cor", "c")], alone.loc[("cor", "c")]):
+        assert (lacking["n_pairs"], lacking["folds"]) == (0, 0)
+        assert lacking[["difference", "low", "high", "t", "df", "p", "p_holm", "p_wilcoxon"]].isna().all()
+    whole = found.loc[[("mae", "b"), ("mae", "c"), ("cor", "b")], ["difference", "low", "t", "df", "p", "p_holm"]]
+    assert whole.notna().all(axis=None)
+    assert found.loc[("cor", "b"), "p_holm"] == found.loc[("cor", "b"), "p"]  # the only one of its metric

@@ -57,6 +57,41 @@ def test_compare_gives_the_planted_difference_and_the_test_worked_out_by_hand(
     assert pd.read_csv(f"{figure}.tsv", sep="\t")["ahead"].to_numpy() == pytest.approx([0.25, 0.25])
 
 
+def test_one_fold_is_compared_without_a_test(results: Path, metrics: list[Path], dualglow: Dualglow) -> None:
+    assert dualglow(*words(results, metrics[:2])) == ""
+    out, figure = results / "tables" / "comparison.tsv", results / "figures" / "comparison"
+    row = pd.read_csv(out, sep="\t").set_index("metric").loc["mae"]
+    assert row["difference"] == pytest.approx(-0.1)
+    assert row[["low", "high", "t", "df", "p", "p_holm"]].isna().all()
+    page = out.with_suffix(".html").read_text()
+    assert "There is only one fold, which allows no interval and no p over folds" in page
+    assert "n/a" in page
+    assert dualglow("figure", "comparison", "--comparison", out, "--out", figure) == ""
+    assert pd.read_csv(f"{figure}.tsv", sep="\t")["ahead"].to_numpy() == pytest.approx([0.1, 0.1])
+
+
+def test_one_method_alone_is_said_to_be_alone_and_simulated(
+    results: Path, metrics: list[Path], dualglow: Dualglow
+) -> None:
+    assert dualglow(*words(results, metrics[::2])) == ""
+    page = (results / "tables" / "comparison.html").read_text()
+    assert "There is only one method: nothing to compare it with. This is a simulated cohort: no real people." in page
+
+
+def test_tables_without_a_row_are_one_line(results: Path, metrics: list[Path], dualglow: Dualglow) -> None:
+    for path in metrics:
+        no_rows(path)
+    line = dualglow(*words(results, metrics))
+    said = (
+        "has no rows, nor has any other table that was given. Give the tables of folds in which somebody was held out."
+    )
+    assert line == f"dualglow compare: {metrics[0]}: {said}\n"
+
+
+def no_rows(path: Path) -> None:
+    pd.read_csv(path, sep="\t").iloc[:0].to_csv(path, sep="\t", index=False)
+
+
 def missing_column(path: Path) -> None:
     pd.read_csv(path, sep="\t").drop(columns="subject").to_csv(path, sep="\t", index=False)
 
@@ -166,3 +201,19 @@ def test_effects_with_an_atlas_that_is_not_there_writes_no_maps(results: Path, d
     assert "nowhere.nii.gz" in line
     assert line.count("\n") == 1
     assert not (results / "maps").exists()
+
+
+@pytest.mark.parametrize("lost", ["group", "sex", "age"])
+def test_what_the_cohort_does_not_know_of_people_stops_no_measurement(
+    lost: str, results: Path, dualglow: Dualglow
+) -> None:
+    path = results / "dataset" / "pairs.tsv"
+    pd.read_csv(path, sep="\t").drop(columns=lost).to_csv(path, sep="\t", index=False)
+    data = ["--dataset", results / "dataset", "--folds", results / "folds.tsv"]
+    many = [*data, "--synthesis", results / "synthesis", "--methods", "copy", "--atlas", "aal2"]
+    one = [*data, "--synthesis", results / "synthesis" / "copy" / "fold-0", "--fold", 0, "--method", "copy"]
+    assert dualglow("evaluate", *one, "--out", results / "fold-0.tsv") == ""
+    assert pd.read_csv(results / "fold-0.tsv", sep="\t")[lost].isna().all()
+    assert dualglow("classify", *many, "--out", results / "classification.tsv") == ""
+    assert dualglow("effects", *many, "--maps", results / "maps", "--out", results / "effects.tsv") == ""
+    assert dualglow("agreement", *many, "--out", results / "agreement.tsv") == ""
