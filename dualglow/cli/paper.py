@@ -51,9 +51,12 @@ def table_2(
     Example: `dualglow table 2 --classification results/metrics/diagnosis.tsv --out results/tables/table2.tsv`
     """
     from dualglow.figures.table2 import diagnosis
-    from dualglow.files import read_table
+    from dualglow.files import read_tables
 
-    finish(diagnosis(read_table(classification, ["task", "method", "accuracy", "reason", "atlas"])), out)
+    numbers = ["n", "n_positive", "accuracy", "accuracy_low", "accuracy_high"]
+    rates = ["fnr_share", "fpr_share", "fnr", "fpr", "auc"]
+    needed = ["task", "method", "reason", "atlas", *numbers, *rates]
+    finish(diagnosis(read_tables([classification], needed)), out)
 
 
 @table_app.command("3")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dualglow.evaluation.comparison import check_comparable
 from dualglow.figures.style import BLUE, SKY, VERMILION, in_order, is_simulated, method_name, paper_style, titled
 
 
@@ -15,8 +16,14 @@ def mae_boxplot(metrics: pd.DataFrame) -> Figure:
     Parameters
     ----------
     metrics
-        Rows of `dualglow evaluate` for any number of methods and folds (method, mae_mask, simulated).
+        Rows of `dualglow evaluate` for any number of methods and folds.
+
+    Raises
+    ------
+    InputError
+        If the rows cannot stand in one figure: other splits, data ranges or pairs, or a pair twice.
     """
+    check_comparable(metrics)
     methods = in_order(metrics["method"])
     values = [metrics.loc[metrics["method"] == method, "mae_mask"].to_numpy(float) for method in methods]
     with paper_style():

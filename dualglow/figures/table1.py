@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-from dualglow.errors import InputError
-from dualglow.evaluation.comparison import check_same_pairs
+from dualglow.evaluation.comparison import check_comparable
 from dualglow.figures.style import in_order, is_simulated, method_name
-from dualglow.figures.tables import Table, mean_sd
+from dualglow.figures.tables import Table, first_of_each, mean_sd
 
 # Column of the metrics, its name in print, digits: the paper's first, then what fits on a page. All are in the TSV.
 PRINTED = (
@@ -38,7 +37,7 @@ def image_quality(metrics: pd.DataFrame) -> Table:
     InputError
         If the rows cannot stand in one table: other splits, data ranges or pairs, or a pair twice.
     """
-    _comparable(metrics)
+    check_comparable(metrics)
     numbers, cells = [], []
     for method in in_order(metrics["method"]):
         part = metrics[metrics["method"] == method]
@@ -56,22 +55,9 @@ def image_quality(metrics: pd.DataFrame) -> Table:
 
 
 def _caption(metrics: pd.DataFrame) -> str:
-    people = metrics["subject"].nunique()
+    people = len(first_of_each(metrics))
     return (
         f"Synthetic against real FDG-PET: mean ± sd over held-out T1–PET pairs ({people} people), in the brain mask "
         f"and over the whole box; the box counts the empty background too. PSNR, SSIM and MS-SSIM (3D, Gaussian "
         f"window; three scales on the model grid) for a data range of {metrics['data_range'].iloc[0]:g} SUVR."
     )
-
-
-def _comparable(metrics: pd.DataFrame) -> None:
-    _same(metrics, "data_range", "the metrics")
-    for fold, part in metrics.groupby("fold"):
-        _same(part, "split_hash", f"the metrics of fold {fold}")
-    check_same_pairs(metrics)
-
-
-def _same(metrics: pd.DataFrame, column: str, what: str) -> None:
-    found = sorted(metrics[column].astype(str).unique())
-    if len(found) > 1:
-        raise InputError(f"{what} differ in {column} ({', '.join(found)}): train and evaluate all methods alike.")

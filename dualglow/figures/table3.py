@@ -3,7 +3,7 @@
 import pandas as pd
 
 from dualglow.cohort.scan import GROUPS
-from dualglow.figures.tables import Table, mean_sd
+from dualglow.figures.tables import Table, first_of_each, mean_sd
 
 
 def demographics(pairs: pd.DataFrame, simulated: bool) -> Table:
@@ -39,7 +39,7 @@ def demographics(pairs: pd.DataFrame, simulated: bool) -> Table:
 
 
 def _people(part: pd.DataFrame) -> pd.DataFrame:
-    return part.sort_values("age", kind="stable").drop_duplicates("subject")
+    return first_of_each(part.sort_values("age", kind="stable"))
 
 
 def _numbers(name: str, part: pd.DataFrame) -> dict[str, object]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dualglow.cohort.scan import person
 from dualglow.figures.pages import is_text, page
 from dualglow.figures.style import SIMULATED
 from dualglow.files import write_table, written
@@ -95,6 +96,19 @@ def print_table(table: Table) -> None:
     console = Console()
     width = Console(width=10_000).measure(shown).maximum  # a terminal that is too narrow wraps lines, never cells
     Console(width=max(width, console.width)).print(shown)
+
+
+def first_of_each(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each person (column subject); two subject labels of one roster number are one person."""
+    return rows[~rows["subject"].astype(str).map(person).duplicated()]
+
+
+def atlas_name(atlas: str) -> str:
+    """An atlas as a caption names it; of a file the file's name.
+
+    AAL and AAL2 were both drawn on one brain, Colin27, which is not quite where the template is.
+    """
+    return f"{atlas.upper()} as it is, not warped to the template" if atlas in ("aal", "aal2") else Path(atlas).name
 
 
 def mean_sd(values: pd.Series, digits: int) -> str:

@@ -1,14 +1,18 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from dualglow.errors import InputError
+from dualglow.figures.figure4 import mae_boxplot
 from dualglow.figures.table1 import image_quality
 from dualglow.figures.table2 import diagnosis
 from dualglow.figures.table3 import demographics
-from dualglow.figures.tables import mean_sd, print_table, save_table, to_latex
+from dualglow.figures.tables import Table, mean_sd, print_table, save_table, to_latex
+from tests.conftest import Dualglow
 
 COLUMNS = [*(f"{metric}_{place}" for place in ("mask", "box") for metric in ("mae", "cor", "psnr", "ssim"))]
 COLUMNS += ["nmse_mask", "msssim_mask", "bias_mask"]
@@ -42,19 +46,46 @@ def test_table_1_is_mean_and_sd_over_pairs() -> None:
 @pytest.mark.parametrize(
     ("column", "message"), [("split_hash", "fold 1 differ in split_hash"), ("data_range", "differ in data_range")]
 )
-def test_table_1_refuses_what_cannot_be_compared(column: str, message: str) -> None:
+@pytest.mark.parametrize("show", [image_quality, mae_boxplot])
+def test_table_1_and_figure_4_refuse_what_cannot_be_compared(
+    show: Callable[[pd.DataFrame], Table | Figure], column: str, message: str
+) -> None:
     mixed = metrics()
     mixed[column] = mixed[column].astype(object)
     mixed.loc[5, column] = 3.0
     with pytest.raises(InputError, match=message):
-        image_quality(mixed)
+        show(mixed)
 
 
-def test_table_1_refuses_other_pairs_and_pairs_given_twice() -> None:
+@pytest.mark.parametrize("show", [image_quality, mae_boxplot])
+def test_table_1_and_figure_4_refuse_other_pairs_and_pairs_given_twice(
+    show: Callable[[pd.DataFrame], Table | Figure],
+) -> None:
     with pytest.raises(InputError, match="different pairs"):
-        image_quality(metrics().drop(index=0))
+        show(metrics().drop(index=0))
     with pytest.raises(InputError, match="p0 of mean, fold 0 twice"):
-        image_quality(pd.concat([metrics(), metrics()]))
+        show(pd.concat([metrics(), metrics()]))
+
+
+def test_two_labels_of_one_person_are_one_person() -> None:
+    """ADNI's roster number stays when a person moves to another site."""
+    rows = metrics()
+    rows["subject"] = rows["subject"].replace({"s0": "002_S_0295", "s1": "137_S_0295"})
+    assert "(3 people)" in image_quality(rows).caption
+    pairs = pd.DataFrame({"pair_id": list("ab"), "subject": ["002_S_0295", "137_S_0295"], "group": "AD", "sex": "F"})
+    table = demographics(pairs.assign(age=[71.0, 70.0]), simulated=False)
+    assert table.numbers["n"].tolist() == [1, 1]
+    assert table.numbers["n_pairs"].tolist() == [2, 2]
+    assert table.cells["Age (years)"].tolist() == ["70.0"] * 2
+
+
+@pytest.mark.parametrize("words", [("table", "1"), ("figure", "4")])
+def test_metrics_without_a_row_are_one_line(words: tuple[str, str], tmp_path: Path, dualglow: Dualglow) -> None:
+    metrics().iloc[:0].to_csv(tmp_path / "m.tsv", sep="\t", index=False)
+    line = dualglow(*words, "--metrics", tmp_path / "m.tsv", "--out", tmp_path / "out.tsv")
+    said = "has no rows. Give the tables of folds in which somebody was held out."
+    assert line == f"dualglow {words[0]}: {tmp_path / 'm.tsv'}: {said}\n"
+    assert list(tmp_path.iterdir()) == [tmp_path / "m.tsv"]
 
 
 def classification(simulated: bool = False) -> pd.DataFrame:
@@ -71,6 +102,14 @@ def test_table_2_prints_percent_and_says_why_a_task_is_missing() -> None:
     assert table.numbers["task"].tolist() == ["AD vs CN", "other"]
     assert "other: not done, fold 0 has 1 diseased people" in table.caption
     assert r"70\% (40--89)" in to_latex(table)
+
+
+@pytest.mark.parametrize("lost", sorted(set(classification()) - {"simulated"}))
+def test_table_2_without_a_column_is_one_line(lost: str, tmp_path: Path, dualglow: Dualglow) -> None:
+    classification().drop(columns=lost).to_csv(tmp_path / "c.tsv", sep="\t", index=False)
+    line = dualglow("table", "2", "--classification", tmp_path / "c.tsv", "--out", tmp_path / "out.tsv")
+    assert f"lacks the column(s) {lost};" in line
+    assert line.count("\n") == 1
 
 
 def test_table_2_of_too_few_people_is_a_caption(tmp_path: Path) -> None:
