@@ -25,8 +25,9 @@ def effects(
     Inputs: the packed dataset, folds.tsv, the synthetic PET of the held-out pairs of every fold and method. One pair of
     each person with AD or CN is used, in the voxels that lie in everyone's brain mask.
 
-    Outputs: in --maps `<method>_desc-hedgesg_pet.nii.gz` of `real` and every method, on the model grid; in --out the
-    correlation of each map with the real one; beside it NAME_regions.tsv: both groups' mean uptake and g per region.
+    Outputs: in --maps `<method>_desc-hedgesg_pet.nii.gz` of `real` and every method, on the model grid, 0 where there
+    is no g (it needs two people of each group, who differ); in --out the correlation of each map with the real one;
+    beside it NAME_regions.tsv: both groups' mean uptake and g per region.
 
     Units: g in pooled standard deviations (below 0: less uptake in AD), uptake in SUVR. Age is not adjusted for.
 
@@ -65,14 +66,14 @@ def effects(
     found, simulated = measured.effect_maps(readers, groups, mask), bool(data.info["simulated"])
     with written_folder(maps, ("_pet.nii.gz",)) as part:
         for name, volume in found.items():
-            nib.save(data.grid.image(volume), part / f"{name}_desc-hedgesg_pet.nii.gz")
+            nib.save(data.grid.image(np.nan_to_num(volume)), part / f"{name}_desc-hedgesg_pet.nii.gz")
     means = [rois.dataset_rois(data, regions, people, rois.REAL)]
     held = {name: {pair_id: own[pair_id] for pair_id in people} for name, own in files.items()}
     means += [rois.synthesis_rois(data, regions, name, None, own) for name, own in held.items()]
     by_region = measured.region_effects(rois.join(means), groups)
     table = measured.map_agreement(found, mask, groups)
     table["region_correlation"] = measured.region_correlations(by_region, list(table["method"]))
-    save_table(effects_table(table, simulated), out)
+    save_table(effects_table(table, atlas, simulated), out)
     by_region = by_region.assign(atlas=atlas, simulated=simulated)
     write_table(by_region, out.with_name(f"{out.stem}_regions.tsv"))
 
@@ -100,7 +101,7 @@ def figure_effects(
 
     data, table = (
         Dataset.load(dataset),
-        read_table(effects_file, ["method", "n_ad", "n_cn", "correlation", "simulated"]),
+        read_table(effects_file, ["method", "n_ad", "n_cn", "mean_g", "correlation", "simulated"]),
     )
     found = {name: read_on_grid(maps / f"{name}_desc-hedgesg_pet.nii.gz", data.grid) for name in table["method"]}
     save_figure(effect_panels(found, table, data.grid.matrix), table, out)

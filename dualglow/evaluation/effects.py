@@ -44,32 +44,36 @@ def hedges_g(patients: Iterable[np.ndarray], controls: Iterable[np.ndarray]) -> 
 
 
 def effect_maps(readers: dict[str, Read], groups: dict[str, list[str]], mask: np.ndarray) -> dict[str, np.ndarray]:
-    """Hedges' g at each voxel (X, Y, Z), float32, 0 outside the mask and where nobody varies, per reader."""
+    """Hedges' g at each voxel (X, Y, Z), float32, per reader.
+
+    nan outside the mask, where nobody varies, and everywhere with fewer than two people in a group.
+    """
     maps = {}
     for name, read in readers.items():
         g = hedges_g(*((read(pair_id) for pair_id in groups[group]) for group in (PATIENTS, CONTROLS)))
         g = g if g.shape else np.full(mask.shape, np.nan)
-        maps[name] = np.where(mask & np.isfinite(g), g, 0).astype(np.float32)
+        maps[name] = np.where(mask, g, np.nan).astype(np.float32)
     return maps
 
 
 def map_agreement(maps: dict[str, np.ndarray], mask: np.ndarray, groups: dict[str, list[str]]) -> pd.DataFrame:
-    """How alike each map is to that of the real PET, over the voxels of the mask.
+    """How alike each map is to that of the real PET, over the voxels of the mask where both have a g.
 
     Returns
     -------
-    One row per method: n_ad, n_cn, n_voxels; mean of g and its sd over voxels; correlation (Pearson) with the real map;
-    slope of the method's g on the real one (1: as large; below: too weak).
+    One row per method: n_ad, n_cn; n_voxels, how many voxels these are; mean of g and its sd over them; correlation
+    (Pearson) with the real map; slope of the method's g on the real one (1: as large; below: too weak). What cannot be
+    told is nan.
     """
-    real = maps[REAL][mask].astype(np.float64)
     rows = []
     for name, own in maps.items():
-        g = own[mask].astype(np.float64)
-        known = real.std() > 0 and g.std() > 0
-        row = {"method": name, "n_ad": len(groups[PATIENTS]), "n_cn": len(groups[CONTROLS]), "n_voxels": mask.sum()}
-        row |= {"mean_g": g.mean(), "sd_g": g.std()}
-        row |= {"correlation": np.corrcoef(real, g)[0, 1] if known else np.nan}
-        rows.append(row | {"slope": np.cov(real, g)[0, 1] / real.var(ddof=1) if known else np.nan})
+        known = mask & np.isfinite(maps[REAL]) & np.isfinite(own)
+        real, g = (each[known].astype(np.float64) for each in (maps[REAL], own))
+        row = {"method": name, "n_ad": len(groups[PATIENTS]), "n_cn": len(groups[CONTROLS]), "n_voxels": len(g)}
+        row |= {"mean_g": g.mean() if len(g) else np.nan, "sd_g": g.std() if len(g) else np.nan}
+        varies = len(g) > 1 and real.std() > 0 and g.std() > 0
+        row |= {"correlation": np.corrcoef(real, g)[0, 1] if varies else np.nan}
+        rows.append(row | {"slope": np.cov(real, g)[0, 1] / real.var(ddof=1) if varies else np.nan})
     return pd.DataFrame(rows)
 
 

@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.special import gammaln
 
 from dualglow.evaluation.effects import effect_maps, hedges_g, map_agreement, region_effects, two_groups
+from dualglow.figures.effects import effect_panels, effects_table
 from tests.evaluation.test_verbs import run
 
 RNG = np.random.default_rng(0)
@@ -45,7 +46,8 @@ def test_maps_that_are_weaker_are_told_from_maps_that_are_elsewhere() -> None:
     half = {name: 10 + noise[name] + effect * (name in groups["AD"]) / 2 for name in names}
     other = {name: 10 + noise[name] + effect[::-1] * (name in groups["AD"]) for name in names}
     maps = effect_maps({"real": real.get, "half": half.get, "other": other.get}, groups, mask)  # type: ignore[dict-item]
-    assert not maps["real"][0].any()
+    assert np.isnan(maps["real"][0]).all()
+    assert np.isfinite(maps["real"][1:]).all()
     table = map_agreement(maps, mask, groups).set_index("method")
     assert table.loc["real", ["correlation", "slope"]].tolist() == pytest.approx([1, 1])
     assert table.loc["half", "correlation"] > 0.9
@@ -80,3 +82,43 @@ def test_the_verb_finds_the_painted_regions(results: Path) -> None:
     figure = results / "figures" / "effects"
     run("figure", "effects", "--maps", results / "effects", "--effects", out, *where[:2], "--out", figure)
     assert figure.with_suffix(".png").is_file()
+
+
+def test_voxels_without_a_g_are_in_no_number() -> None:
+    """In half of the voxels nobody's synthetic PET varies: a 0 there would be an effect that nobody measured."""
+    shape, names = (4, 4, 4), [f"p{i}" for i in range(12)]
+    groups, mask = {"AD": names[:6], "CN": names[6:]}, np.ones(shape, bool)
+    real = {name: RNG.normal(0, 1, shape) - 3 * (name in groups["AD"]) for name in names}
+    half = {name: np.where(np.arange(4)[:, None, None] < 2, 1.0, volume) for name, volume in real.items()}
+    maps = effect_maps({"real": real.get, "half": half.get}, groups, mask)  # type: ignore[dict-item]
+    table = map_agreement(maps, mask, groups).set_index("method")
+    assert table["n_voxels"].to_dict() == {"real": 64, "half": 32}
+    assert table.loc["half", "mean_g"] == pytest.approx(maps["real"][2:].mean())
+    assert table.loc["half", ["correlation", "slope"]].tolist() == pytest.approx([1, 1])
+
+
+def test_without_people_of_a_group_there_is_no_effect_and_everything_says_so(results: Path) -> None:
+    path = results / "dataset" / "pairs.tsv"
+    pairs = pd.read_csv(path, sep="\t")
+    pairs.assign(group=pairs["group"].replace("AD", "MCI")).to_csv(path, sep="\t", index=False)
+    where = ("--dataset", results / "dataset", "--folds", results / "folds.tsv", "--synthesis", results / "synthesis")
+    out, figure = results / "tables" / "effects.tsv", results / "figures" / "effects"
+    run("effects", *where, "--methods", "copy", "--atlas", "aal2", "--maps", results / "effects", "--out", out)
+    table = pd.read_csv(out, sep="\t")
+    assert table[["n_ad", "n_cn"]].to_numpy().tolist() == [[0, 8]] * 2
+    assert table[["mean_g", "sd_g", "correlation", "slope", "region_correlation"]].isna().all(axis=None)
+    page = out.with_suffix(".html").read_text()
+    assert "There is no g: it needs two held-out people with AD and two with CN." in page
+    assert "0.00" not in page
+    run("figure", "effects", "--maps", results / "effects", "--effects", out, *where[:2], "--out", figure)
+    empty = effect_panels({"real": np.zeros((4, 4, 4))}, table, np.eye(4))
+    said = [text.get_text() for text in empty.texts]
+    assert "There is no g: it needs two held-out people with AD and two with CN." in said
+    assert not empty.axes
+
+
+def test_the_caption_says_that_aal_is_not_warped() -> None:
+    row = {"method": "real", "n_ad": 3, "n_cn": 3, "mean_g": 0.1, "sd_g": 0.1, "correlation": 1.0, "slope": 1.0}
+    table = pd.DataFrame([row | {"region_correlation": 1.0}])
+    assert "regions of AAL as it is, not warped to the template" in effects_table(table, "aal", False).caption
+    assert "regions of mine.nii.gz;" in effects_table(table, "/home/jane/mine.nii.gz", False).caption
