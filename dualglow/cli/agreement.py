@@ -21,11 +21,11 @@ def agreement(
 ) -> None:
     """Measure how well regional uptake of synthetic PET agrees with the real one, and that of the AD meta-region.
 
-    Inputs: the packed dataset, folds.tsv, the synthetic PET of the held-out pairs of every fold and method; an atlas
-    with the regions of AAL or AAL2.
+    Inputs: the packed dataset, folds.tsv, the synthetic PET of the held-out pairs of every fold and method.
 
-    Outputs: per method bias, 95 % limits of agreement, ICC(3,1), Lin's concordance and r of the AD meta-region; beside
-    it NAME_pairs.tsv (its uptake in each pair) and NAME_regions.tsv (bias of every region of the atlas).
+    Outputs: in --out per method bias, 95 % limits of agreement, ICC(3,1), Lin's concordance and r of the AD
+    meta-region; beside it NAME_pairs.tsv (its uptake in each pair) and NAME_regions.tsv (bias of every region of the
+    atlas). An atlas without regions named as in AAL or AAL2 has no meta-region: the first two then have no rows.
 
     Units: SUVR; `percent` in % of the real mean.
 
@@ -68,11 +68,11 @@ def figure_agreement(
 
     Example: `dualglow figure agreement --agreement results/tables/agreement.tsv --out results/figures/agreement`
     """
-    from dualglow.figures.agreement import bland_altman
+    from dualglow.figures.agreement import bland_altman, drawn
     from dualglow.figures.style import save_figure
     from dualglow.files import read_table
 
     table = read_table(agreement_file, ["method", "bias", "loa_low", "loa_high", "ccc"])
     beside = agreement_file.with_name(f"{agreement_file.stem}_pairs.tsv")
     pairs = read_table(beside, ["method", "pair_id", "group", "real", "synthetic", "simulated"])
-    save_figure(bland_altman(pairs, table), pairs, out)
+    save_figure(bland_altman(pairs, table), drawn(pairs, table), out)

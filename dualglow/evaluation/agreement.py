@@ -1,11 +1,14 @@
 """How well regional uptake of synthetic PET agrees with the real one: bias, limits of agreement, ICC, concordance."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from dualglow.errors import InputError
 from dualglow.evaluation.rois import REAL
+
+log = logging.getLogger(__name__)
 
 META = "AD meta-region"
 META_PARTS = (
@@ -19,6 +22,7 @@ META_PARTS = (
 
 LIMIT = 1.96
 SUMMARY = ["n", "mean_real", "bias", "bias_low", "bias_high", "sd", "percent"]
+AGREEMENT = ["method", *SUMMARY, "loa_low", "loa_high", "loa_error", "proportional", "icc", "ccc", "r"]
 
 
 def meta_region(rois: pd.DataFrame) -> pd.DataFrame:
@@ -29,16 +33,16 @@ def meta_region(rois: pd.DataFrame) -> pd.DataFrame:
     rois
         Tidy region means: pair_id, method, region, n_voxels, value.
 
-    Raises
-    ------
-    InputError
-        If the atlas lacks one of the regions.
+    Returns
+    -------
+    Rows like these; none, and a warning, if the atlas lacks one of the regions.
     """
     part = {name: i for i, names in enumerate(META_PARTS) for name in names}
     chosen = rois.assign(part=rois["region"].map(part)).dropna(subset=["part", "value"])
-    for i, names in enumerate(META_PARTS):
-        if len(rois) and i not in set(chosen["part"]):
-            raise InputError(f"the atlas has no region {' or '.join(names)}: the AD meta-region needs AAL or AAL2.")
+    lacking = [names for i, names in enumerate(META_PARTS) if i not in set(chosen["part"])]
+    if lacking:
+        log.warning("no AD meta-region: the atlas has no region %s, as AAL and AAL2 have.", " or ".join(lacking[0]))
+        chosen = chosen.iloc[:0].copy()
     chosen["total"] = chosen["value"] * chosen["n_voxels"]
     sums = chosen.groupby(["method", "pair_id", "part"], sort=False)[["total", "n_voxels"]].sum()
     means = (sums["total"] / sums["n_voxels"]).groupby(["method", "pair_id"], sort=False).mean()
@@ -63,7 +67,7 @@ def region_bias(both: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for _, part in both.groupby(["method", "region"], sort=False):
         which = {name: part[name].iloc[0] for name in ("method", "region")}
-        rows.append(which | _bias(part["real"].to_numpy(float), part["synthetic"].to_numpy(float)))
+        rows.append(which | _bias(*_known(part)))
     return pd.DataFrame(rows, columns=["method", "region", *SUMMARY])
 
 
@@ -73,21 +77,22 @@ def agreement(both: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     The columns of `region_bias`; loa_low and loa_high, bias ± 1.96 sd, and `loa_error`, the half width of the 95 %
-    interval of each; proportional, the slope of synthetic − real on their mean (0: the same error at all levels).
+    interval of each; proportional, the slope of synthetic − real on their mean (0: the same error at all levels). All
+    are over the pairs of which both values are known.
     """
     rows = []
     for method, part in both.groupby("method", sort=False):
-        real, synthetic = part["real"].to_numpy(float), part["synthetic"].to_numpy(float)
-        row: dict[str, object] = {"method": method, **_bias(real, synthetic)}
-        sd, n = float(np.std(synthetic - real, ddof=1)) if len(real) > 1 else np.nan, len(real)
-        error = sd * np.sqrt(1 / n + LIMIT**2 / (2 * (n - 1))) if n > 1 else np.nan
-        bias = float(np.mean(synthetic - real))
+        real, synthetic = _known(part)
+        found = _bias(real, synthetic)
+        n, bias, sd = len(real), found["bias"], found["sd"]
+        row: dict[str, object] = {"method": method, **found}
         row |= {"loa_low": bias - LIMIT * sd, "loa_high": bias + LIMIT * sd}
+        error = sd * np.sqrt(1 / n + LIMIT**2 / (2 * (n - 1))) if n > 1 else np.nan
         row |= {"loa_error": stats.t.ppf(0.975, n - 1) * error if n > 1 else np.nan}
         row |= {"proportional": _slope((real + synthetic) / 2, synthetic - real)}
         row |= {"icc": icc_3_1(np.column_stack([real, synthetic])), "ccc": concordance(real, synthetic)}
         rows.append(row | {"r": np.corrcoef(real, synthetic)[0, 1] if _vary(real, synthetic) else np.nan})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=AGREEMENT)
 
 
 def icc_3_1(ratings: np.ndarray) -> float:
@@ -109,14 +114,22 @@ def icc_3_1(ratings: np.ndarray) -> float:
 
 
 def concordance(a: np.ndarray, b: np.ndarray) -> float:
-    """Lin's concordance correlation (1989): 1 only on the line of identity, so a bias lowers it."""
+    """Lin's concordance correlation (1989): 1 only on the line of identity, so a bias lowers it; nan of one pair."""
+    if len(a) < 2:
+        return float("nan")
     spread = a.var() + b.var() + (a.mean() - b.mean()) ** 2
     return float(2 * ((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 0 else float("nan")
 
 
-def _bias(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:
+def _known(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Real and synthetic uptake of the pairs of which both are known."""
+    real, synthetic = part["real"].to_numpy(float), part["synthetic"].to_numpy(float)
     known = np.isfinite(real) & np.isfinite(synthetic)
-    real, difference = real[known], (synthetic - real)[known]
+    return real[known], synthetic[known]
+
+
+def _bias(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:
+    difference = synthetic - real
     n = len(difference)
     if n == 0:
         return dict.fromkeys(SUMMARY, np.nan) | {"n": 0}

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dualglow.errors import InputError
 from dualglow.evaluation.agreement import agreement, beside_real, concordance, icc_3_1, meta_region, region_bias
-from dualglow.figures.agreement import bland_altman
+from dualglow.evaluation.rois import Regions
+from dualglow.figures.agreement import agreement_table, bland_altman, drawn
+from tests.evaluation.conftest import write_volume
 from tests.evaluation.test_verbs import run
 
 JUDGES = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
@@ -50,7 +51,7 @@ def test_limits_hold_95_of_100_new_people() -> None:
     assert ((new > row["loa_low"]) & (new < row["loa_high"])).mean() == pytest.approx(0.95, abs=0.015)
 
 
-def test_the_meta_region_weighs_its_five_parts_alike() -> None:
+def test_the_meta_region_weighs_its_five_parts_alike(caplog: pytest.LogCaptureFixture) -> None:
     names = [
         "Angular_L",
         "Angular_R",
@@ -63,8 +64,8 @@ def test_the_meta_region_weighs_its_five_parts_alike() -> None:
     means = pd.DataFrame({"pair_id": "p", "method": "real", "region": names, "n_voxels": [9, 1, 10, 30, 5, 2, 1]})
     means["value"] = [1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 100.0]
     assert meta_region(means)["value"].tolist() == pytest.approx([(1 + 2 + 1.75 + 3 + 4) / 5])
-    with pytest.raises(InputError, match="no region Angular_R"):
-        meta_region(means[means["region"] != "Angular_R"])
+    assert meta_region(means[means["region"] != "Angular_R"]).empty
+    assert "the atlas has no region Angular_R" in caplog.text
 
 
 def test_a_region_is_compared_with_itself() -> None:
@@ -99,5 +100,56 @@ def test_the_verb_finds_the_planted_bias(results: Path) -> None:
     pairs = pd.read_csv(results / "tables" / "agreement_pairs.tsv", sep="\t")
     assert len(pairs) == 2 * 48
     assert len(pd.read_csv(results / "tables" / "agreement_regions.tsv", sep="\t")) == 2 * 116
+    run("figure", "agreement", "--agreement", out, "--out", results / "figures" / "agreement")
+    assert (results / "figures" / "agreement.png").is_file()
+
+
+def test_one_missing_value_costs_one_pair_and_no_number() -> None:
+    real, synthetic = [1.0, 1.0, 2.0, 2.0], [1.1, 1.2, 2.3, 2.4]
+    whole = agreement(both(real, synthetic))
+    pd.testing.assert_frame_equal(agreement(both([*real, np.nan, 3.0], [*synthetic, 1.0, np.nan])), whole)
+    nobody = agreement(both([np.nan], [1.0])).iloc[0]
+    assert nobody["n"] == 0
+    assert nobody[["bias", "sd", "loa_low", "icc", "ccc", "r"]].isna().all()
+
+
+def test_one_pair_has_a_bias_and_no_limits() -> None:
+    pairs = both([1.0], [1.25]).assign(group="CN", simulated=False)
+    table = agreement(pairs)
+    assert table.loc[0, ["ccc", "icc", "loa_low"]].isna().all()
+    shown = agreement_table(table, "aal2", False)
+    assert shown.cells.iloc[0].tolist() == ["m", 1, "+0.250", *["n/a"] * 4]
+    assert "AAL2 as it is, not warped to the template" in shown.caption
+    assert "nan" not in bland_altman(pairs, table).axes[0].get_title()
+
+
+def test_what_is_drawn_is_in_the_numbers_and_in_the_legend() -> None:
+    pairs = both([1.0, 2.0, 3.0], [1.1, 2.3, 2.9]).assign(group=["CN", None, "Patient"], simulated=False)
+    table = agreement(pairs)
+    figure = bland_altman(pairs, table)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["CN", "unknown"]
+    numbers = drawn(pairs, table)
+    assert numbers["difference"].tolist() == pytest.approx([0.1, 0.3, -0.1])
+    assert numbers["mean"].tolist() == pytest.approx([1.05, 2.15, 2.95])
+    lines = {float(line.get_ydata()[0]) for line in figure.axes[0].lines} - {0.0}
+    assert lines == set(numbers[["bias", "loa_low", "loa_high"]].iloc[0])
+
+
+def test_an_atlas_without_the_meta_region_has_its_regions_measured_all_the_same(
+    results: Path, regions: Regions
+) -> None:
+    write_volume(1 + (regions.labels % 2), results / "mine.nii.gz")
+    (results / "mine.tsv").write_text("index\tname\n1\teven\n2\todd\n")
+    where = ("--dataset", results / "dataset", "--folds", results / "folds.tsv", "--synthesis", results / "synthesis")
+    out = results / "tables" / "agreement.tsv"
+    run("agreement", *where, "--methods", "copy", "--atlas", results / "mine.nii.gz", "--out", out)
+    found = pd.read_csv(results / "tables" / "agreement_regions.tsv", sep="\t")
+    assert found["region"].tolist() == ["even", "odd"]
+    assert found["bias"].tolist() == pytest.approx([0.1] * 2, abs=1e-5)
+    assert pd.read_csv(out, sep="\t").empty
+    page = out.with_suffix(".html").read_text()
+    assert "There is no AD meta-region" in page
+    assert "mine.nii.gz" in page
+    assert str(results) not in page
     run("figure", "agreement", "--agreement", out, "--out", results / "figures" / "agreement")
     assert (results / "figures" / "agreement.png").is_file()

@@ -175,6 +175,16 @@ def test_regions_of_an_atlas_of_ones_own_reach_the_commands(settings: dict, snak
         assert re.search(rf"dualglow {verb} .* --regions=Precuneus '--regions=Posterior cingulate' --out", own)
 
 
+def test_tables_have_the_bias_of_every_region_whatever_the_atlas(settings: dict, snakemake: Snakemake) -> None:
+    """Only AAL and AAL2 have the AD meta-region by their names, but every atlas has regions."""
+    write_cohort(settings, 12, n_folds=3)
+    settings |= {"methods": ["linear", "mean"], "evaluation": {"atlas": "/home/jane/mine.nii.gz"}}
+    settings["figures"] = {"method": "linear", "conditional": "linear"}
+    planned = snakemake(settings, "--dry-run", "--printshellcmds", "--", "tables").stdout
+    assert re.search(r"tables/agreement_regions\.tsv", planned)
+    assert re.search(r"dualglow agreement .* --atlas /home/jane/mine\.nii\.gz --out \S+/tables/agreement\.tsv", planned)
+
+
 def test_figures_of_a_method_that_is_not_made_are_refused_at_once(settings: dict, snakemake: Snakemake) -> None:
     settings["methods"] = ["linear", "mean"]
     refused = snakemake(settings, "--dry-run", "--", "cohort")

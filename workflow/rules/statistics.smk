@@ -1,6 +1,5 @@
 # What the measurements mean: tests between methods, and tables beyond the paper's.
 
-WITH_META = config["evaluation"]["atlas"] in ("aal", "aal2")  # have the AD meta-region
 EVERY_METHOD = " ".join(f"--methods {method}" for method in METHODS)
 EVERY_UNDIAGNOSED = " ".join(f"--methods {method}" for method in UNDIAGNOSED)
 
@@ -131,7 +130,7 @@ rule figure_effects:
 
 
 rule agreement:
-    """Bias per region, and limits of agreement of the AD meta-region."""
+    """Bias per region, and limits of agreement of the AD meta-region where the atlas has it: else its table says not."""
     input:
         rules.pack.output,
         synthesis=of_every_fold(SYNTHESIS),
@@ -332,7 +331,8 @@ rule statistics:
         rules.gain.output,
         rules.effects.output,
         rules.figure_effects.output,
-        [rules.agreement.output, rules.figure_agreement.output] if WITH_META else [],
+        rules.agreement.output,
+        rules.figure_agreement.output,
         rules.figure_comparison.output if len(METHODS) > 1 else [],
         (
             [rules.table_calibration.output, rules.figure_calibration.output]
