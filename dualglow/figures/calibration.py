@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from dualglow.evaluation.comparison import check_alike, check_same_pairs
 from dualglow.figures.style import (
     BLACK,
     BLUE,
@@ -17,7 +18,7 @@ from dualglow.figures.style import (
     paper_style,
     titled,
 )
-from dualglow.figures.tables import Table, mean_sd
+from dualglow.figures.tables import Table, atlas_name, mean_sd
 
 COLUMNS = [
     "method",
@@ -28,8 +29,11 @@ COLUMNS = [
     "inside_90",
     "inside_95",
     "crps",
+    "mae_median",
+    "sd",
     "samples",
     "temperature",
+    "atlas",
 ]
 SHOWN = ("50", "90", "95")
 TARGETS = {"voxels": "Voxels of the brain", "regions": "Means of regions"}
@@ -44,7 +48,14 @@ def calibration_table(calibration: pd.DataFrame) -> Table:
     ----------
     calibration
         Rows of `dualglow calibrate` for any number of methods and folds.
+
+    Raises
+    ------
+    InputError
+        If the rows cannot stand in one table: other samples, temperatures, atlases or pairs, or a pair twice.
     """
+    _check(calibration)
+    first = calibration.iloc[0]
     measured = [name for name in calibration if str(name).startswith("inside_")] + ["crps", "mae_median", "sd"]
     numbers, cells = [], []
     for target, target_name in TARGETS.items():
@@ -53,15 +64,15 @@ def calibration_table(calibration: pd.DataFrame) -> Table:
             row: dict[str, object] = {"target": target, "method": method, "n": len(part)}
             for name in measured:
                 row |= {f"{name}_mean": part[name].mean(), f"{name}_sd": part[name].std()}
-            numbers.append(row | {"samples": part["samples"].max(), "temperature": part["temperature"].max()})
+            numbers.append(row | {"samples": first["samples"], "temperature": first["temperature"]})
             text = {"Of": target_name, "Method": method_name(method), "n": len(part)}
             text |= {f"In {level}%": mean_sd(100 * part[f"inside_{level}"], 0) for level in SHOWN}
             cells.append(text | {"CRPS (SUVR)": mean_sd(part["crps"], 4), "sd (SUVR)": mean_sd(part["sd"], 3)})
-    first = calibration.iloc[0]
     caption = (
         "Share (%) of the real PET that lies in the central 50%, 90% and 95% intervals of "
         f"{first['samples']:.0f} samples of the model (temperature {first['temperature']:g}), continuous ranked "
-        "probability score and mean standard deviation of the samples; mean ± sd over held-out pairs."
+        "probability score and mean standard deviation of the samples; mean ± sd over held-out pairs. Regions: of "
+        f"{atlas_name(first['atlas'])}."
     )
     return Table(pd.DataFrame(numbers), pd.DataFrame(cells), caption, "tab:calibration", is_simulated(calibration))
 
@@ -69,8 +80,10 @@ def calibration_table(calibration: pd.DataFrame) -> Table:
 def reliability(calibration: pd.DataFrame) -> Figure:
     """Share of the real PET inside each interval against its level, for voxels and for means of regions.
 
-    On the diagonal the model is right about its uncertainty; below, it is too sure. Bars: quartiles over pairs.
+    On the diagonal the model is right about its uncertainty; below, it is too sure. Bars: quartiles over pairs. Takes
+    and refuses what `calibration_table` does.
     """
+    _check(calibration)
     table = drawn(calibration)
     with paper_style():
         figure = Figure(figsize=(8.6, 4.0), layout="constrained")
@@ -112,3 +125,10 @@ def drawn(calibration: pd.DataFrame) -> pd.DataFrame:
                 row = {"target": target, "method": method, "level": int(name.removeprefix("inside_"))}
                 rows.append(row | {"median": median, "low": low, "high": high})
     return pd.DataFrame(rows).assign(simulated=is_simulated(calibration))
+
+
+def _check(calibration: pd.DataFrame) -> None:
+    for column in ("samples", "temperature", "atlas"):
+        check_alike(calibration, column, "the calibrations")
+    for _, part in calibration.groupby("target"):
+        check_same_pairs(part)

@@ -1,4 +1,4 @@
-"""How probable the real PETs of each diagnosis are under a model, in bits per voxel: a table, and person by person."""
+"""How probable the real PETs of each diagnosis are under a model, in bits per voxel: a table, and PET by PET."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from dualglow.figures.style import STAGE_COLOURS, in_order, is_simulated, method
 from dualglow.figures.tables import Table, mean_sd
 
 COLUMNS = ["method", "fold", "pair_id", "group", "bits", "bits_importance", "grey_value", "mask_share", "simulated"]
-FEWEST_BOXED = 8  # with fewer people quartiles say less than the points
+FEWEST_BOXED = 8  # with fewer PETs quartiles say less than the points
 
 
 def bits_table(table: pd.DataFrame) -> Table:
@@ -48,8 +48,8 @@ def bits_table(table: pd.DataFrame) -> Table:
         cells.append(text | {name: mean_sd(values, 3) for name, values in parts.items()})
     caption = (
         "Bits per voxel of held-out real FDG-PETs given their T1s (fewer: more probable), over the whole grid and for "
-        "256 grey values of the model's window; mean ± sd over people. Tighter bound: of the mean density over the "
-        "draws of dequantisation noise. Above: by diagnosis, more than the median of the people whom the same model "
+        "256 grey values of the model's window; mean ± sd over held-out pairs. Tighter bound: of the mean density over "
+        "the draws of dequantisation noise. Above: by diagnosis, more than the median of the pairs that the same model "
         "held out."
     )
     return Table(pd.DataFrame(numbers), pd.DataFrame(cells), caption, "tab:likelihood", is_simulated(table))
@@ -58,9 +58,9 @@ def bits_table(table: pd.DataFrame) -> Table:
 def bits_by_group(table: pd.DataFrame) -> Figure:
     """Bits per voxel of every held-out real PET given its MRI, by diagnosis, one panel per method.
 
-    Drawn as the difference from the median of the people whom the same model (fold) held out: models differ more from
-    each other than people do. Every person is a point, the bar is the median; box: quartiles, whiskers: 1.5
-    interquartile ranges.
+    Drawn as the difference from the median of the pairs that the same model (fold) held out: models differ more from
+    each other than people do. Every held-out pair is a point, the bar is the median; box: quartiles, whiskers: 1.5
+    interquartile ranges. A pair that several folds hold out (`split.scheme: holdout`) is as many points.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _group(axes: Axes, position: int, values: np.ndarray, colour: str) -> None:
 
 
 def drawn(table: pd.DataFrame) -> pd.DataFrame:
-    """The points of the figure: one row per method and person, with `bits_above_fold`, their difference."""
+    """The points of the figure: one row per method, fold and pair, with `bits_above_fold`, their difference."""
     order = in_order(table["method"])
     fold_median = table.groupby(["method", "fold"])["bits"].transform("median")
     points = table[COLUMNS].assign(bits_above_fold=table["bits"] - fold_median)

@@ -5,7 +5,7 @@ import pandas as pd
 from dualglow.evaluation.classification import TASKS
 from dualglow.evaluation.rois import REAL
 from dualglow.figures.style import method_name
-from dualglow.figures.tables import Table
+from dualglow.figures.tables import Table, atlas_name
 
 
 def reference_table(sensitivity: pd.DataFrame, packed: str, left_out: list[str], simulated: bool) -> Table:
@@ -14,7 +14,7 @@ def reference_table(sensitivity: pd.DataFrame, packed: str, left_out: list[str],
     Parameters
     ----------
     sensitivity
-        Rows of `dualglow.evaluation.reference_region.sensitivity`.
+        Rows of `dualglow.evaluation.reference_region.sensitivity`, with `atlas`.
     packed
         The reference region of the dataset.
     left_out
@@ -38,7 +38,7 @@ def reference_table(sensitivity: pd.DataFrame, packed: str, left_out: list[str],
     caption = (
         "Real and synthetic PET relative to other reference regions, each by its own mean there: error in the brain "
         "(in units of that reference, and in percent of the real mean), CorCoef (blind to a factor by construction), "
-        "accuracy of table 2." + outside
+        f"accuracy of table 2 (regions of {atlas_name(sensitivity['atlas'].iloc[0])})." + outside
     )
     return Table(sensitivity, cells, caption, "tab:reference-region", simulated)
 

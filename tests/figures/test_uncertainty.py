@@ -14,6 +14,7 @@ from dualglow.figures.likelihood import bits_by_group, bits_table, drawn
 from dualglow.figures.style import save_picture
 from dualglow.figures.uncertainty import Z_LIMIT, Images, person_title, surprise_picture, synthesis_picture
 from dualglow.preprocess.grid import MODEL_GRID
+from tests.conftest import Dualglow
 
 X = MODEL_GRID.matrix[0, 3] + 2.25 * np.arange(64)
 SIDES = np.broadcast_to(np.where(X < 0, 1.0, 2.0)[:, None, None], MODEL_GRID.shape)
@@ -126,3 +127,19 @@ def test_two_methods_have_a_panel_each() -> None:
     table = pd.concat([likelihoods(), likelihoods().assign(method="dualglow-conditional", simulated=False)])
     titles = [axes.get_title() for axes in bits_by_group(table).axes]
     assert [title.split(":")[0] for title in titles] == ["DUAL-GLOW", "DUAL-GLOW (conditional)"]
+
+
+def test_pairs_that_several_folds_hold_out_are_not_called_people() -> None:
+    twice = pd.concat([likelihoods(), likelihoods().assign(fold=likelihoods()["fold"] + 2)])
+    table = bits_table(twice)
+    assert table.numbers["n"].tolist() == [2 * len(likelihoods())]
+    assert "mean ± sd over held-out pairs" in table.caption
+    assert "people" not in table.caption
+
+
+@pytest.mark.parametrize("kind", ["table", "figure"])
+def test_likelihoods_without_a_row_are_one_line(kind: str, tmp_path: Path, dualglow: Dualglow) -> None:
+    likelihoods().iloc[:0].to_csv(tmp_path / "bits.tsv", sep="\t", index=False)
+    line = dualglow(kind, "likelihood", "--likelihood", tmp_path / "bits.tsv", "--out", tmp_path / "out.tsv")
+    said = "has no rows. Give the tables of folds in which somebody was held out."
+    assert line == f"dualglow {kind}: {tmp_path / 'bits.tsv'}: {said}\n"

@@ -119,3 +119,74 @@ def test_a_table_without_its_columns_is_one_line(tmp_path: Path, dualglow: Dualg
     assert "lacks the column(s) pair_id, target, inside_50" in line
     assert line.count("\n") == 1
     assert not (tmp_path / "out.tsv").exists()
+
+
+@pytest.fixture
+def calibrated(tmp_path: Path) -> Path:
+    """Two pairs of one method, as `calibrate` writes them."""
+    rows = [
+        {"method": "cvae", "fold": 0, "pair_id": pair_id, "target": target, "n": 9, "simulated": True}
+        | {f"inside_{level}": level / 100 for level in (50, 90, 95)}
+        | {"crps": 0.1, "mae_median": 0.1, "sd": 0.1, "samples": 39, "temperature": 1.0, "atlas": "aal"}
+        for target in ("voxels", "regions")
+        for pair_id in ("p", "q")
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "cvae.tsv", sep="\t", index=False)
+    return tmp_path / "cvae.tsv"
+
+
+def other(calibrated: Path, **changes: object) -> Path:
+    """The same table of another method."""
+    path = calibrated.with_name("cgan.tsv")
+    pd.read_csv(calibrated, sep="\t").assign(**{"method": "cgan"} | changes).to_csv(path, sep="\t", index=False)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["table", "figure"])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"samples": 99}, "differ in samples (39, 99)"),
+        ({"temperature": 0.7}, "differ in temperature (0.7, 1.0)"),
+        ({"atlas": "aal2"}, "differ in atlas (aal, aal2)"),
+        ({"pair_id": ["p", "r"] * 2}, "scored on different pairs (cvae 2, cgan 2)"),
+        ({"method": "cvae"}, "p of cvae, fold 0 twice"),
+    ],
+)
+def test_calibrations_that_cannot_be_mixed_are_one_line(
+    kind: str, changes: dict[str, object], said: str, calibrated: Path, dualglow: Dualglow
+) -> None:
+    out = calibrated.with_name("out.tsv")
+    line = dualglow(kind, "calibration", "--calibration", calibrated, other(calibrated, **changes), "--out", out)
+    assert line.startswith(f"dualglow {kind}: ")
+    assert said in line
+    assert line.count("\n") == 1
+    assert not out.exists()
+
+
+def test_the_caption_of_a_calibration_says_what_was_drawn_and_how_aal_lies(
+    calibrated: Path, dualglow: Dualglow
+) -> None:
+    out = calibrated.with_name("out.tsv")
+    files = [calibrated, other(calibrated)]
+    assert dualglow("table", "calibration", "--calibration", *files, "--out", out) == ""
+    page = out.with_suffix(".html").read_text()
+    assert "39 samples of the model (temperature 1)" in page
+    assert "Regions: of AAL as it is, not warped to the template." in page
+    assert pd.read_csv(out, sep="\t")["n"].tolist() == [2] * 4
+
+
+@pytest.mark.parametrize("lost", ["sd", "mae_median"])
+@pytest.mark.parametrize("kind", ["table", "figure"])
+def test_calibrations_without_a_column_or_a_row_are_one_line(
+    kind: str, lost: str, calibrated: Path, dualglow: Dualglow
+) -> None:
+    whole, out = pd.read_csv(calibrated, sep="\t"), calibrated.with_name("out")
+    whole.drop(columns=lost).to_csv(calibrated, sep="\t", index=False)
+    line = dualglow(kind, "calibration", "--calibration", calibrated, "--out", out)
+    assert f"lacks the column(s) {lost};" in line
+    whole.iloc[:0].to_csv(calibrated, sep="\t", index=False)
+    line = dualglow(kind, "calibration", "--calibration", calibrated, "--out", out)
+    assert line == (
+        f"dualglow {kind}: {calibrated}: has no rows. Give the tables of folds in which somebody was held out.\n"
+    )
