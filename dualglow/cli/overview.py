@@ -21,16 +21,18 @@ def overview(
 
     Example: `dualglow overview --results results --out results/overview.html`
     """
-    from dualglow.figures.overview import Findings, overview_page
+    from dualglow.figures.overview import PRINTED, Findings, overview_page
     from dualglow.files import read_json, read_table, written
 
     tables, dataset = results / "tables", results / "dataset"
+    measured = [f"{name}_{kind}" for name, _ in PRINTED.values() for kind in ("mean", "sd")]
+    diagnosed = ["task", "method", "n", "accuracy", "accuracy_low", "accuracy_high", "reason"]
     found = Findings(
         read_json(results / "config.json"),
         read_json(dataset / "grid.json"),
         read_table(dataset / "pairs.tsv", ["pair_id", "subject", "group"]),
-        read_table(tables / "table1.tsv", ["method", "folds", "mae_mask_mean", "cor_mask_mean"]),
-        read_table(tables / "table2.tsv", ["task", "method", "n", "accuracy", "accuracy_low", "reason"]),
+        read_table(tables / "table1.tsv", ["method", "folds", *measured]),
+        read_table(tables / "table2.tsv", diagnosed),
         read_table(tables / "comparison.tsv", ["metric", "region", "reference", "method", "difference", "p_holm"]),
     )
     with written(out) as part:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dualglow.cohort.scan import GROUPS
 from dualglow.figures.sources import Citations
 from dualglow.figures.style import method_name
+from dualglow.figures.tables import first_of_each
 
 # What each method is, with the places of its options, and its sources.
 _FLOW = "{levels} level(s) of {steps} affine couplings with {hidden} channels"
@@ -66,8 +67,9 @@ def methods_text(run: Run) -> str:
         config=run.config,
         simulated=bool(run.grid["simulated"]),
         n_pairs=len(run.pairs),
-        n_subjects=run.pairs["subject"].nunique(),
+        n_people=len(first_of_each(run.pairs)),
         groups=groups_of(run.pairs),
+        days=days_apart(run.pairs, run.config["cohort"]["max_days"]),
         left_out=sum(run.grid.get("left_out", {}).values()),
         t1s=partial(_t1s, run, citations),
         shape="×".join(map(str, run.grid["shape"])),
@@ -83,6 +85,7 @@ def methods_text(run: Run) -> str:
         temperature=f"{run.config['synthesis']['temperature']:g}",
         atlas=partial(_atlas, run.config["evaluation"]["atlas"], citations),
         compared=len(methods) > 1 and run.config["figures"]["method"] in methods,
+        folds=run.folds,
         reference=method_name(run.config["figures"]["method"]),
         meta=run.config["evaluation"]["atlas"] in ("aal", "aal2"),
         calibrated=", ".join(method_name(name) for name in methods if name in run.config["evaluation"]["calibrated"]),
@@ -90,14 +93,41 @@ def methods_text(run: Run) -> str:
         versions=run.cards[0]["versions"],
         programs=", ".join(f"{name} {run.cards[0]['versions'][name]}" for name in _PROGRAMS),
     )
-    return re.sub(r"\b(\d+) (\w+)\(s\)", lambda found: f"{found[1]} {found[2]}{'s' * (found[1] != '1')}", text)
+    return _counted(text)
 
 
 def groups_of(pairs: pd.DataFrame) -> str:
     """How many people have which diagnosis at their first pair, in the order of the disease."""
-    people = pairs.drop_duplicates("subject")["group"].fillna("unknown").value_counts(sort=False)
+    people = first_of_each(pairs)["group"].fillna("unknown").value_counts(sort=False)
     order = {group: i for i, group in enumerate(GROUPS)}
     return ", ".join(f"{people[name]} {name}" for name in sorted(people.index, key=lambda n: order.get(n, len(order))))
+
+
+def days_apart(pairs: pd.DataFrame, allowed: int) -> str:
+    """How far apart in time T1 and PET are, as the pairs say themselves: a sentence.
+
+    A pair that a person made (`forced` among its warnings) need not keep to the days allowed, and pairs whose scans
+    have no dates have no `delta_days`.
+    """
+    days = pd.to_numeric(pairs.get("delta_days", pd.Series(index=pairs.index, dtype=float)), errors="coerce").abs()
+    warnings = pairs.get("warnings", pd.Series(index=pairs.index, dtype=object)).fillna("").astype(str)
+    forced = warnings.str.split().map(lambda codes: "forced" in codes).astype(bool)
+    own, by_hand, undated = days[~forced].dropna(), days[forced].dropna(), days.isna()
+    parts = []
+    if len(own):
+        parts.append(f"T1 and PET are at most {own.max():.0f} day(s) apart ({allowed} were allowed)")
+    if len(by_hand):
+        parts.append(f"in {len(by_hand)} pair(s) made by hand the two are at most {by_hand.max():.0f} day(s) apart")
+    if undated.any():
+        of_them = f" ({(undated & forced).sum()} of them made by hand)" if (undated & forced).any() else ""
+        parts.append(f"of {undated.sum()} pair(s){of_them} the days between T1 and PET are not known")
+    sentence = _counted("; ".join(parts))
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _counted(text: str) -> str:
+    """`1 fold(s)` → `1 fold`, `2 fold(s)` → `2 folds`."""
+    return re.sub(r"\b(\d+) (\w+)\(s\)", lambda found: f"{found[1]} {found[2]}{'s' * (found[1] != '1')}", text)
 
 
 def _voxel(grid: dict[str, Any]) -> str:
@@ -108,7 +138,8 @@ def _voxel(grid: dict[str, Any]) -> str:
 def _atlas(name: str, citations: Citations) -> str:
     """What the regions come from; the atlas of a file has the file's name."""
     if name in ("aal", "aal2"):
-        return f"the {name.upper()} atlas {citations.cite(*dict.fromkeys(('aal', name)))}"
+        sources = citations.cite(*dict.fromkeys(("aal", name)))
+        return f"the {name.upper()} atlas {sources}, drawn on one brain and used as it is, not warped to the template"
     return f"the atlas {Path(name).name}"
 
 
@@ -153,7 +184,7 @@ def _words(value: object) -> object:
 
 def _split(split: dict[str, Any], folds: int) -> str:
     kfold = f"{folds} folds, in which every pair is held out once"
-    drawn = kfold if split["scheme"] == "kfold" else f"{folds} random divisions"
+    drawn = kfold if split["scheme"] == "kfold" else f"{folds} division(s), each drawn at random"
     share = f"{split['validation']:.0%} of the training people served as validation."
     return f"All methods were trained on the same {drawn}; {share}"
 

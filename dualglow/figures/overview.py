@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from dualglow.figures.comparison import ALPHA
-from dualglow.figures.methods import groups_of
+from dualglow.figures.methods import days_apart, groups_of
 from dualglow.figures.pages import page
 from dualglow.figures.style import method_name
-from dualglow.figures.tables import plus_minus
+from dualglow.figures.tables import atlas_name, first_of_each, plus_minus
 
 PRINTED = {
     "MAE (SUVR)": ("mae_mask", 3),
@@ -40,9 +40,11 @@ def overview_page(found: Findings) -> str:
         title="Overview",
         simulated=bool(found.grid["simulated"]),
         config=found.config,
-        people=found.pairs["subject"].nunique(),
+        people=len(first_of_each(found.pairs)),
         n_pairs=len(found.pairs),
         groups=groups_of(found.pairs),
+        days=days_apart(found.pairs, found.config["cohort"]["max_days"]),
+        atlas=atlas_name(found.config["evaluation"]["atlas"]),
         left_out=sum(found.grid.get("left_out", {}).values()),
         methods=[method_name(name) for name in found.quality["method"]],
         folds=int(found.quality["folds"].max()),
@@ -67,13 +69,17 @@ def ranking(quality: pd.DataFrame, shown: str) -> str:
 
 
 def verdicts(tests: pd.DataFrame, shown: str) -> list[str]:
-    """Whom the shown method beats, who beats it and who cannot be told from it, by the mean error in the brain mask."""
+    """Whom the shown method beats, who beats it and who cannot be told from it, by the mean error in the brain mask.
+
+    A method without a p was not tested: with one fold nobody was.
+    """
     rows = tests[(tests["metric"] == "mae") & (tests["region"] == "mask") & (tests["reference"] == shown)]
-    certain = rows["p_holm"] < ALPHA
+    certain, tested = rows["p_holm"] < ALPHA, rows["p_holm"].notna()
     kinds = {
         "is better than": certain & (rows["difference"] < 0),
         "is worse than": certain & (rows["difference"] > 0),
-        "cannot be told from": ~certain,
+        "cannot be told from": tested & ~certain,
+        "was not tested against": ~tested,
     }
     return [
         f"{method_name(shown)} {words} {', '.join(map(method_name, rows.loc[which, 'method']))}."

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dualglow import models
-from dualglow.figures.methods import METHODS, Run, methods_text
+from dualglow.figures.methods import METHODS, Run, days_apart, groups_of, methods_text
 from dualglow.figures.style import METHOD_NAMES
 from tests.conftest import Dualglow
 from tests.workflow.conftest import ROOT
@@ -166,3 +166,54 @@ def test_the_verb_writes_the_text_and_a_page_to_read(run: Run, tmp_path: Path, d
 
 def order(method: str) -> int:
     return list(METHOD_NAMES).index(method)
+
+
+def test_people_under_two_labels_count_once(run: Run) -> None:
+    moved = run.pairs.assign(subject=["002_S_0295", "137_S_0295", "a", "b", "c"])
+    assert groups_of(moved) == "2 CN, 1 AD, 1 unknown"
+    assert " of 4 people (2 CN" in methods_text(dataclasses.replace(run, pairs=moved))
+
+
+@pytest.mark.parametrize(
+    ("days", "forced", "said"),
+    [
+        ([3, -173, 20, 1, 0], "", "T1 and PET are at most 173 days apart (180 were allowed)."),
+        ([1, 1, 0, 1, 1], "", "T1 and PET are at most 1 day apart (180 were allowed)."),
+        (
+            [3, -173, 400, None, 0],
+            "group_differs forced",
+            "T1 and PET are at most 173 days apart (180 were allowed); in 1 pair made by hand the two are at most 400 "
+            "days apart; of 1 pair the days between T1 and PET are not known.",
+        ),
+        (
+            [None] * 5,
+            "forced",
+            "Of 5 pairs (1 of them made by hand) the days between T1 and PET are not known.",
+        ),
+    ],
+)
+def test_how_far_apart_the_scans_are_is_what_the_pairs_say(
+    days: list[int | None], forced: str, said: str, run: Run
+) -> None:
+    warnings = [None, "group_unknown", forced, None, None]
+    text = methods_text(dataclasses.replace(run, pairs=run.pairs.assign(delta_days=days, warnings=warnings)))
+    assert f"(2 CN, 1 AD, 1 unknown) were used. {said} 2 further pairs" in text
+    assert days_apart(run.pairs, 180) == "Of 5 pairs the days between T1 and PET are not known."  # no such columns
+
+
+def test_statistics_that_were_not_done_are_not_said(run: Run) -> None:
+    for cards, folds in ((run.cards[:1], 8), (run.cards, 1)):
+        text = methods_text(dataclasses.replace(run, cards=cards, folds=folds))
+        assert "as above" not in text
+        assert "resampled" not in text
+        assert "Holm S" in text  # McNemar's p is adjusted all the same
+    assert "one fold allows no test over folds" in text
+    run.config["split"]["scheme"] = "holdout"
+    assert "the same 1 division, each drawn at random;" in methods_text(dataclasses.replace(run, folds=1))
+
+
+def test_how_aal_lies_is_said(run: Run) -> None:
+    said = "drawn on one brain and used as it is, not warped to the template"
+    assert said in methods_text(run)
+    run.config["evaluation"]["atlas"] = "/home/jane/mine.nii.gz"
+    assert said not in methods_text(run)

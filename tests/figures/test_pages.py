@@ -92,6 +92,8 @@ def test_the_main_result_is_said_as_it_is() -> None:
         "DUAL-GLOW cannot be told from Linear per voxel.",
     ]
     assert verdicts(TESTS.iloc[:0], "dualglow") == []
+    untested = verdicts(TESTS.assign(p_holm=[0.01, 0.04, None]), "dualglow")
+    assert untested[-1] == "DUAL-GLOW was not tested against Linear per voxel."
 
 
 def test_a_diagnosis_that_was_not_done_says_why() -> None:
@@ -133,6 +135,44 @@ def test_the_overview_says_first_what_a_reader_needs(results: Path, dualglow: Du
     assert "0.100 " in words  # one pair has no standard deviation
     assert "the test is blunt" not in words
     assert "jane" not in page
+
+
+def test_the_overview_of_one_fold_claims_no_test(results: Path, dualglow: Dualglow) -> None:
+    for name, table in {"table1": QUALITY.assign(folds=1), "comparison": TESTS.assign(p_holm=None)}.items():
+        table.to_csv(results / "tables" / f"{name}.tsv", sep="\t", index=False, na_rep="n/a")
+    assert dualglow("overview", "--results", results, "--out", results / "overview.html") == ""
+    words = " ".join(Text((results / "overview.html").read_text()).words)
+    assert "There is only one fold, which allows no test between the methods." in words
+    assert "cannot be told from" not in words
+    assert "resampled" not in words
+
+
+def test_the_overview_counts_people_and_days_as_the_pairs_say_and_how_aal_lies(
+    results: Path, dualglow: Dualglow
+) -> None:
+    pairs = pd.read_csv(results / "dataset" / "pairs.tsv", sep="\t")
+    pairs["subject"] = ["002_S_0295", "137_S_0295", "b", "c"]
+    pairs = pairs.assign(delta_days=[-20, 3, None, 500], warnings=[None, None, None, "forced"])
+    pairs.to_csv(results / "dataset" / "pairs.tsv", sep="\t", index=False, na_rep="n/a")
+    config = json.loads((results / "config.json").read_text())
+    config["evaluation"]["atlas"] = "aal"
+    (results / "config.json").write_text(json.dumps(config))
+    assert dualglow("overview", "--results", results, "--out", results / "overview.html") == ""
+    words = " ".join(Text((results / "overview.html").read_text()).words)
+    assert "3 people, 4 T1–PET pairs" in words
+    assert (
+        "T1 and PET are at most 20 days apart (180 were allowed); in 1 pair made by hand the two are at most" in words
+    )
+    assert "the atlas AAL as it is, not warped to the template." in words
+
+
+@pytest.mark.parametrize(("name", "lost"), [("table1", "ssim_mask_sd"), ("table2", "accuracy_high")])
+def test_an_overview_without_a_column_is_one_line(name: str, lost: str, results: Path, dualglow: Dualglow) -> None:
+    path = results / "tables" / f"{name}.tsv"
+    pd.read_csv(path, sep="\t").drop(columns=lost).to_csv(path, sep="\t", index=False)
+    line = dualglow("overview", "--results", results, "--out", results / "overview.html")
+    assert f"{name}.tsv: lacks the column(s) {lost};" in line
+    assert line.count("\n") == 1
 
 
 def test_an_overview_without_its_tables_is_one_line(results: Path, dualglow: Dualglow) -> None:
