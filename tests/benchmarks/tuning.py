@@ -1,7 +1,7 @@
 """Which settings suit each method? Every network gets the same trials in number and in CPU time.
 
 On one fold of a packed dataset of people whom no comparison uses (by default the demo's, simulated): its training
-people train, all others are scored, by the lowest MAE that any epoch reaches. The best row of each method is what
+people train, its test people are scored, by the lowest MAE that any epoch reaches. The best row of each method is what
 config/comparison.yaml has. dualglow-conditional takes what dualglow takes.
 """
 
@@ -48,6 +48,8 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
 }
 """One thing that each further trial does otherwise: an option, or how it is trained."""
 
+SWAPPED = {"train": "train", "validation": "test", "test": "validation"}
+
 
 class Budget(Interruption):
     """Ends a training after so many seconds of CPU time."""
@@ -91,11 +93,11 @@ def _options() -> argparse.Namespace:
 
 
 def _scored(folds: Path, fold: int, folder: Path) -> Path:
-    """That fold alone, with its test people among those whose error is measured after every epoch."""
+    """That fold alone, with its test people as those whose error is measured after every epoch."""
     split = read_table(folds, ["fold", "pair_id", "part"])
     chosen = split[split["fold"].astype(int) == fold]
     path = folder / "folds.tsv"
-    write_table(chosen.assign(part=chosen["part"].replace("test", "validation")), path)
+    write_table(chosen.assign(part=chosen["part"].map(SWAPPED)), path)
     return path
 
 
