@@ -49,6 +49,7 @@ def test_a_pet_that_is_too_bright_as_a_whole_is_right_after_division(results: Pa
     # the brain masks of this little dataset are AAL's regions, which the pons is not one of
     assert set(table.index.get_level_values("reference")) == {"packed", "cerebellum", "pons-vermis", "global"}
     assert "Not in the brains on the model grid: pons." in out.with_suffix(".tex").read_text()
+    assert "(regions of AAL2 as it is, not warped to the template)" in out.with_suffix(".tex").read_text()
     for name in ("cerebellum", "pons-vermis", "global"):
         assert table.loc[(name, "copy"), "mae_percent"] == pytest.approx(0, abs=0.1)
         assert table.loc[(name, "copy"), "cor"] == pytest.approx(table.loc[("packed", "copy"), "cor"])
