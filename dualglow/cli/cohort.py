@@ -192,11 +192,11 @@ def split(
 
 def _show_folds(rows: "pd.DataFrame", pairs: "pd.DataFrame") -> None:
     """Print the size and the hash of every fold, and warn of folds that train on mixed PET levels."""
-    from dualglow.cohort.splits import PARTS, demographics, split_hash
+    from dualglow.cohort.splits import PARTS, demographics, person, split_hash
 
     counts = rows.groupby("fold")["part"].value_counts().unstack(fill_value=0).reindex(columns=PARTS, fill_value=0)
     _show(
-        f"{len(pairs)} pairs of {pairs['subject'].nunique()} people in {len(counts)} folds",
+        f"{len(pairs)} pairs of {pairs['subject'].map(person).nunique()} people in {len(counts)} folds",
         [(f"fold {fold}", *map(str, row), split_hash(rows, fold)) for fold, *row in counts.itertuples()],
         ("", *PARTS, "split hash"),
     )

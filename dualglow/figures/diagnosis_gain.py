@@ -5,7 +5,7 @@ import pandas as pd
 from dualglow.evaluation.diagnosis_gain import BASES
 from dualglow.figures.comparison import p_value
 from dualglow.figures.style import method_name
-from dualglow.figures.tables import Table
+from dualglow.figures.tables import Table, atlas_name
 
 PRINTED = dict(zip(BASES, (("T1", "both"), ("T1, age, sex", "all")), strict=True))
 
@@ -27,11 +27,11 @@ def gain_table(gain: pd.DataFrame, classification: pd.DataFrame, simulated: bool
     reasons = classification.dropna(subset=["reason"]).drop_duplicates("task")
     skipped = "".join(f" {row['task']}: not done, {row['reason']}." for _, row in reasons.iterrows())
     caption = (
-        "What a PET adds in the diagnosis: the same machine, an RBF-SVM on region means of "
-        f"{classification['atlas'].iloc[0]}, without and with it; beside the T1 alone, and beside T1, age and sex, "
-        "which some methods are told. Nested cross-validation as in table 2, but a pair that several folds hold out "
-        "counts with the first. p: McNemar's exact test over pairs, after Holm over the rows of a task and base. AUC "
-        "within folds, its interval from a bootstrap over people." + skipped
+        "What a PET adds in the diagnosis: the same machine, an RBF-SVM on region means "
+        f"({atlas_name(classification['atlas'].iloc[0])}), without and with it; beside the T1 alone, and beside T1, "
+        "age and sex, which some methods are told. Nested cross-validation as in table 2, but a pair that several folds "
+        "hold out counts with the first. p: McNemar's exact test over pairs, after Holm over the rows of a task and base. "
+        "AUC within folds, its interval from a bootstrap over people." + skipped
     )
     return Table(gain, pd.DataFrame(cells), caption, "tab:diagnosis-gain", simulated)
 

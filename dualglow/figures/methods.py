@@ -89,6 +89,7 @@ def methods_text(run: Run) -> str:
         reference=method_name(run.config["figures"]["method"]),
         meta=run.config["evaluation"]["atlas"] in ("aal", "aal2"),
         calibrated=", ".join(method_name(name) for name in methods if name in run.config["evaluation"]["calibrated"]),
+        exact=", ".join(method_name(name) for name in methods if name.startswith("dualglow")),  # that have a density
         settings=[_settings(card) for card in run.cards if card["optimisation"]],
         versions=run.cards[0]["versions"],
         programs=", ".join(f"{name} {run.cards[0]['versions'][name]}" for name in _PROGRAMS),

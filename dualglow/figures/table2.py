@@ -4,7 +4,7 @@ import pandas as pd
 
 from dualglow.evaluation.classification import WITH_MRI
 from dualglow.figures.style import is_simulated, method_name
-from dualglow.figures.tables import Table
+from dualglow.figures.tables import Table, atlas_name
 
 
 def diagnosis(classification: pd.DataFrame) -> Table:
@@ -38,9 +38,9 @@ def diagnosis(classification: pd.DataFrame) -> Table:
 def _caption(classification: pd.DataFrame) -> str:
     reasons = classification.dropna(subset=["reason"]).drop_duplicates("task")
     skipped = "".join(f" {row['task']}: not done, {row['reason']}." for _, row in reasons.iterrows())
-    atlas = classification["atlas"].iloc[0]
+    atlas = atlas_name(classification["atlas"].iloc[0])
     return (
-        f"Diagnosis by an RBF support vector machine on mean values of the regions of {atlas}, "
+        f"Diagnosis by an RBF support vector machine on mean values of the regions ({atlas}), "
         "nested cross-validation; n: held-out pairs with the disease / all. FNR and FPR as shares of all cases (the "
         "paper's reading), then of the diseased and of the healthy. AUC within folds." + skipped
     )

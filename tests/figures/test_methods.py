@@ -207,6 +207,7 @@ def test_statistics_that_were_not_done_are_not_said(run: Run) -> None:
         assert "as above" not in text
         assert "resampled" not in text
         assert "Holm S" in text  # McNemar's p is adjusted all the same
+        assert "bits per voxel" in text
     assert "one fold allows no test over folds" in text
     run.config["split"]["scheme"] = "holdout"
     assert "the same 1 division, each drawn at random;" in methods_text(dataclasses.replace(run, folds=1))
