@@ -29,9 +29,9 @@ def gain_table(gain: pd.DataFrame, classification: pd.DataFrame, simulated: bool
     caption = (
         "What a PET adds in the diagnosis: the same machine, an RBF-SVM on region means "
         f"({atlas_name(classification['atlas'].iloc[0])}), without and with it; beside the T1 alone, and beside T1, "
-        "age and sex, which some methods are told. Nested cross-validation as in table 2, but a pair that several folds "
-        "hold out counts with the first. p: McNemar's exact test over pairs, after Holm over the rows of a task and base. "
-        "AUC within folds, its interval from a bootstrap over people." + skipped
+        "age and sex, which some methods are told. Nested cross-validation as in table 2, but a pair that several "
+        "folds hold out counts with the first. p: McNemar's exact test over pairs, after Holm over the rows of a task "
+        "and base. AUC within folds, its interval from a bootstrap over people." + skipped
     )
     return Table(gain, pd.DataFrame(cells), caption, "tab:diagnosis-gain", simulated)
 
