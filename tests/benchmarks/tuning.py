@@ -1,8 +1,8 @@
-"""Which settings suit each method? Every network gets the same trials in number and in CPU time.
+"""Which settings suit each method? Every network gets as many trials as the others, each of the same CPU time.
 
 On one fold of a packed dataset of people whom no comparison uses (by default the demo's, simulated): its training
 people train, its test people are scored, by the lowest MAE that any epoch reaches. The best row of each method is what
-config/comparison.yaml has. dualglow-conditional takes what dualglow takes.
+config/comparison.yaml has. dualglow-conditional takes what dualglow takes. linear and mean are closed forms.
 """
 
 import argparse
@@ -35,6 +35,8 @@ START: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "cvae": ({"width": 8, "code": 4, "from_mean": True}, ADAM),
     "pix2pix": ({"width": 8, "from_mean": True}, ADVERSARIAL),
     "iglow": ({"levels": 3, "steps": 4, "hidden": 32, "iterations": 10, "memory": "plain"}, {}),
+    "linear": ({"pseudo_people": 16}, {}),
+    "mean": ({}, {}),
 }
 """Each method's first trial: its options, and how it is trained."""
 
@@ -45,6 +47,8 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     "cvae": [SLOW, {"width": 16}, {"code": 16}, {"kl_weight": 0.2}, {"from_mean": False}],
     "pix2pix": [SLOW, {"width": 16}, {"l1_weight": 1000.0}, {"dropout": 0.2}, {"from_mean": False}],
     "iglow": [SLOW, {"levels": 1}, {"levels": 4}, {"hidden": 64}, {"iterations": 30}],
+    "linear": [{"pseudo_people": 0}],
+    "mean": [],
 }
 """One thing that each further trial does otherwise: an option, or how it is trained."""
 
@@ -87,7 +91,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dataset", type=Path, default=DEMO / "dataset")
     parser.add_argument("--folds", type=Path, default=DEMO / "cohort" / "folds.tsv")
     parser.add_argument("--fold", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--minutes", type=float, default=2.5)
     parser.add_argument("--methods", nargs="+", choices=START, default=list(START))
     return parser.parse_args()
 
@@ -101,11 +105,16 @@ def _scored(folds: Path, fold: int, folder: Path) -> Path:
     return path
 
 
-def _trial(method: str, change: dict[str, Any], folds: Path, out: Path, options: argparse.Namespace) -> Row:
+def settings(method: str, change: dict[str, Any]) -> tuple[dict[str, Any], Optimisation]:
+    """The network's options of a trial, and how it is trained, without an end."""
     network, training = START[method]
     how = {name: value for name, value in change.items() if name in Optimisation.__dataclass_fields__}
     network = network | {name: value for name, value in change.items() if name not in how}
-    optimisation = Optimisation(epochs=10_000, batch_size=2, **training | how)
+    return network, Optimisation(epochs=10_000, batch_size=2, **training | how)
+
+
+def _trial(method: str, change: dict[str, Any], folds: Path, out: Path, options: argparse.Namespace) -> Row:
+    network, optimisation = settings(method, change)
     request = Request(options.dataset, folds, options.fold, method, out, network, optimisation)
     stopped = ""
     try:
@@ -114,7 +123,7 @@ def _trial(method: str, change: dict[str, Any], folds: Path, out: Path, options:
     except DivergenceError as error:
         stopped = str(error)
     curve = pd.read_csv(out / "training.tsv", sep="\t") if (out / "training.tsv").exists() else pd.DataFrame()
-    what = ", ".join(f"{name} {value}" for name, value in change.items()) or "as below"
+    what = ", ".join(f"{name} {value}" for name, value in change.items()) or "start"
     return {"method": method, "change": what, **_of_curve(curve), "stopped": stopped}
 
 
