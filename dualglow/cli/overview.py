@@ -15,7 +15,7 @@ def overview(
 ) -> None:
     """Write the report's first page: who, which methods, how many folds, and the main result.
 
-    Inputs: config.json, dataset/ and table1, table2 and comparison.tsv of tables/ below --results.
+    Inputs: config.json, dataset/ and table1, table2, diagnosis_gain and comparison.tsv of tables/ below --results.
 
     Outputs: one HTML page. Units: SUVR, dB.
 
@@ -34,6 +34,7 @@ def overview(
         read_table(tables / "table1.tsv", ["method", "folds", *measured]),
         read_table(tables / "table2.tsv", diagnosed),
         read_table(tables / "comparison.tsv", ["metric", "region", "reference", "method", "difference", "p_holm"]),
+        read_table(tables / "diagnosis_gain.tsv", ["task", "base", "added", "accuracy_base", "accuracy", "p_holm"]),
     )
     with written(out) as part:
         part.write_text(overview_page(found), encoding="utf-8")

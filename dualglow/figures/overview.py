@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from dualglow.figures.comparison import ALPHA
+from dualglow.evaluation.diagnosis_gain import BASES
+from dualglow.figures.comparison import ALPHA, p_value
 from dualglow.figures.methods import days_apart, groups_of
 from dualglow.figures.pages import page
 from dualglow.figures.style import method_name
@@ -22,7 +23,7 @@ IMAGES = ("real", "mri")
 
 @dataclass(frozen=True)
 class Findings:
-    """What a finished results folder says: config.json, grid.json, pairs.tsv of the dataset and three tables."""
+    """What a finished results folder says: config.json, grid.json, pairs.tsv of the dataset and four tables."""
 
     config: dict[str, Any]
     grid: dict[str, Any]
@@ -30,10 +31,11 @@ class Findings:
     quality: pd.DataFrame
     diagnosis: pd.DataFrame
     tests: pd.DataFrame
+    gain: pd.DataFrame
 
 
 def overview_page(found: Findings) -> str:
-    """The page as HTML; every number on it stands in table 1, in table 2 or in the comparison."""
+    """The page as HTML; every number on it stands in table 1, in table 2, in its gain or in the comparison."""
     shown = found.config["figures"]["method"]
     return page(
         "overview",
@@ -53,6 +55,7 @@ def overview_page(found: Findings) -> str:
         ranking=ranking(found.quality, shown),
         verdicts=verdicts(found.tests, shown),
         diagnoses=[diagnosed(part, str(task), shown) for task, part in found.diagnosis.groupby("task", sort=False)],
+        gains=[gained(part, str(task), shown) for task, part in found.gain.groupby("task", sort=False)],
     )
 
 
@@ -96,6 +99,28 @@ def diagnosed(part: pd.DataFrame, task: str, shown: str) -> str:
     rows = {str(row["method"]): row for _, row in part.iterrows()}
     wanted = [name for name in (*IMAGES, shown, "majority") if name in rows]
     return f"{task}: {'; '.join(_accuracy(name, rows[name]) for name in wanted)} (n = {part['n'].max():.0f})."
+
+
+def gained(part: pd.DataFrame, task: str, shown: str) -> str:
+    """What the shown method's PET adds to the T1, the real one beside it, and what is left of it beside age and sex."""
+    rows = {(str(row["base"]), str(row["added"])): row for _, row in part.iterrows()}
+    real, own, beside = rows[BASES[0], "real"], rows.get((BASES[0], shown)), rows.get((BASES[1], shown))
+    start = f"{task}: from {_percent(real['accuracy_base'])}"
+    if own is None or beside is None:
+        return f"{start} {_raised(real)} with the real PET."
+    return (
+        f"{start} {_raised(own)} with {method_name(shown)}'s PET, {_raised(real)} with the real one; beside age and sex "
+        f"as well, from {_percent(beside['accuracy_base'])} {_raised(beside)} with {method_name(shown)}'s."
+    )
+
+
+def _raised(row: pd.Series) -> str:
+    p = p_value(row["p_holm"])
+    return f"to {_percent(row['accuracy'])} (p {p if p.startswith('<') else f'= {p}'})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _accuracy(name: str, row: pd.Series) -> str:

@@ -10,7 +10,7 @@ def page(name: str, **facts: object) -> str:
 
 def is_text(cells: list[str]) -> bool:
     """Whether a column is of words, which stand at the left, and not of numbers, of which all may be missing."""
-    return not all(cell[:1].isdigit() or cell[:2] in _SIGNED or cell == "n/a" for cell in cells)
+    return not all(cell[:1].isdigit() or cell[:2] in _SIGNED or cell in ("n/a", "") for cell in cells)
 
 
 _SIGNED = {f"{sign}{digit}" for sign in "+-<" for digit in range(10)}

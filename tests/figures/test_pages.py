@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dualglow.figures.folds import folds_table
-from dualglow.figures.overview import diagnosed, ranking, verdicts
+from dualglow.figures.overview import diagnosed, gained, ranking, verdicts
 from dualglow.figures.pages import is_text
 from dualglow.figures.tables import Table, save_table
 from tests.conftest import Dualglow
@@ -39,7 +39,13 @@ def test_a_table_is_also_a_page_with_its_cells_and_caption(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("cells", "text"),
-    [(["0.1 ± 0.2", "n/a"], False), (["n/a"], False), (["<0.001", "-0.1 (-0.2 to +0.1)"], False), (["AD", "CN"], True)],
+    [
+        (["0.1 ± 0.2", "n/a"], False),
+        (["n/a"], False),
+        (["", "+0.1"], False),
+        (["<0.001", "-0.1 (-0.2 to +0.1)"], False),
+        (["AD", "CN"], True),
+    ],
 )
 def test_words_stand_at_the_left_and_numbers_at_the_right(cells: list[str], text: bool) -> None:
     assert is_text(cells) is text
@@ -96,10 +102,30 @@ def test_the_main_result_is_said_as_it_is() -> None:
     assert untested[-1] == "DUAL-GLOW was not tested against Linear per voxel."
 
 
+def test_what_a_pet_adds_to_the_t1_is_said_beside_what_the_real_one_does() -> None:
+    assert gained(GAIN, "AD vs CN", "dualglow") == (
+        "AD vs CN: from 50 % to 62 % (p = 0.200) with DUAL-GLOW's PET, to 90 % (p <0.001) with the real one; beside "
+        "age and sex as well, from 60 % to 62 % (p = 1.000) with DUAL-GLOW's."
+    )
+    assert gained(GAIN, "AD vs CN", "mean") == "AD vs CN: from 50 % to 90 % (p <0.001) with the real PET."
+
+
 def test_a_diagnosis_that_was_not_done_says_why() -> None:
     first, second = (diagnosed(part, str(task), "dualglow") for task, part in DIAGNOSIS.groupby("task"))
     assert first == "AD vs CN: Real PET 90 % (80–100); DUAL-GLOW 75 % (50–90) (n = 20)."
     assert second == "late: not done (too few)."
+
+
+GAIN = pd.DataFrame(
+    {
+        "task": "AD vs CN",
+        "base": ["mri", "mri", "mri+age-sex"],
+        "added": ["real", "dualglow", "dualglow"],
+        "accuracy_base": [0.5, 0.5, 0.6],
+        "accuracy": [0.9, 0.62, 0.62],
+        "p_holm": [0.0001, 0.2, 1.0],
+    }
+)
 
 
 @pytest.fixture
@@ -118,7 +144,8 @@ def results(tmp_path: Path) -> Path:
     (tmp_path / "dataset" / "grid.json").write_text(json.dumps({"simulated": True, "left_out": {"bad": 2}}))
     pairs = pd.DataFrame({"pair_id": list("uvwx"), "subject": list("aabc"), "group": ["AD", "AD", "CN", None]})
     pairs.to_csv(tmp_path / "dataset" / "pairs.tsv", sep="\t", index=False)
-    for name, table in {"table1": QUALITY, "table2": DIAGNOSIS, "comparison": TESTS}.items():
+    tables = {"table1": QUALITY, "table2": DIAGNOSIS, "comparison": TESTS, "diagnosis_gain": GAIN}
+    for name, table in tables.items():
         table.to_csv(tmp_path / "tables" / f"{name}.tsv", sep="\t", index=False, na_rep="n/a")
     return tmp_path
 
@@ -134,6 +161,8 @@ def test_the_overview_says_first_what_a_reader_needs(results: Path, dualglow: Du
     assert "0.200 ± 0.020" in words
     assert "0.100 " in words  # one pair has no standard deviation
     assert "the test is blunt" not in words
+    assert "AD vs CN: from 50 % to 62 % (p = 0.200) with DUAL-GLOW's PET" in words
+    assert "late: from" not in words  # it was not done
     assert "jane" not in page
 
 

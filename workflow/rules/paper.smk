@@ -105,6 +105,7 @@ rule overview:
         rules.pack.output,
         rules.table1.output.tsv,
         rules.table2.output.tsv,
+        rules.gain.output.tsv,
         rules.compare.output.tsv,
         config="<results>/config.json",
     output:
