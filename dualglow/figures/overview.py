@@ -108,10 +108,10 @@ def gained(part: pd.DataFrame, task: str, shown: str) -> str:
     start = f"{task}: from {_percent(real['accuracy_base'])}"
     if own is None or beside is None:
         return f"{start} {_raised(real)} with the real PET."
-    return (
-        f"{start} {_raised(own)} with {method_name(shown)}'s PET, {_raised(real)} with the real one; beside age and sex "
-        f"as well, from {_percent(beside['accuracy_base'])} {_raised(beside)} with {method_name(shown)}'s."
-    )
+    name = method_name(shown)
+    alone = f"{_raised(own)} with {name}'s PET, {_raised(real)} with the real one"
+    known = f"from {_percent(beside['accuracy_base'])} {_raised(beside)} with {name}'s"
+    return f"{start} {alone}; beside age and sex as well, {known}."
 
 
 def _raised(row: pd.Series) -> str:
