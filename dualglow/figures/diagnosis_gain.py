@@ -33,18 +33,23 @@ def gain_table(gain: pd.DataFrame, classification: pd.DataFrame, simulated: bool
         "folds hold out counts with the first. p: McNemar's exact test over pairs, after Holm over the rows of a task "
         "and base. AUC within folds, its interval from a bootstrap over people." + skipped
     )
-    return Table(gain, pd.DataFrame(cells), caption, "tab:diagnosis-gain", simulated)
+    names = ["Task", "T1 and", "n", *(name for base in BASES for name in _names(base))]  # no task may be left to test
+    return Table(gain, pd.DataFrame(cells, columns=names), caption, "tab:diagnosis-gain", simulated)
+
+
+def _names(base: str) -> tuple[str, str, str]:
+    without, joined = PRINTED[base]
+    return f"Accuracy, {without} to {joined}", f"p, {joined}", f"AUC gain, {joined} (95% CI)"
 
 
 def _cells(rows: pd.DataFrame) -> dict[str, str]:
     """What one PET, or age and sex, adds to each base; these are not added to themselves."""
     of_base = {row["base"]: row for _, row in rows.iterrows()}
-    cells = {}
-    for base, (without, joined) in PRINTED.items():
+    cells: dict[str, str] = {}
+    for base in BASES:
         row = of_base.get(base)
-        cells[f"Accuracy, {without} to {joined}"] = "" if row is None else _accuracies(row)
-        cells[f"p, {joined}"] = "" if row is None else p_value(row["p_holm"])
-        cells[f"AUC gain, {joined} (95% CI)"] = "" if row is None else _gain(row)
+        text = ("", "", "") if row is None else (_accuracies(row), p_value(row["p_holm"]), _gain(row))
+        cells |= dict(zip(_names(base), text, strict=True))
     return cells
 
 

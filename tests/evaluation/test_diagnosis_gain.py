@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,8 @@ from sklearn.metrics import roc_auc_score
 from dualglow.evaluation.classification import within_fold_auc
 from dualglow.evaluation.diagnosis_gain import auc_gain, diagnosis_gain, mcnemar
 from dualglow.figures.diagnosis_gain import gain_table
+from dualglow.figures.tables import save_table
+from dualglow.files import read_table
 
 RNG = np.random.default_rng(0)
 
@@ -110,8 +114,15 @@ def test_a_pair_of_several_folds_counts_once() -> None:
     pd.testing.assert_frame_equal(again, diagnosis_gain(table, seed=0))
 
 
-def test_no_predictions_give_no_rows() -> None:
-    assert diagnosis_gain(predictions({"mri": RNG.normal(size=4)}, np.arange(4) % 2, np.zeros(4, int))[:0], 0).empty
+def test_too_few_people_leave_an_empty_table_that_says_why(tmp_path: Path) -> None:
+    """With six people no task can be done: the table is written all the same, for the report."""
+    none = diagnosis_gain(predictions({"mri": RNG.normal(size=4)}, np.arange(4) % 2, np.zeros(4, int))[:0], 0)
+    skipped = pd.DataFrame({"atlas": ["aal"], "task": ["AD vs CN"], "reason": ["2 people with AD"]})
+    save_table(gain_table(none, skipped, True), tmp_path / "gain.tsv")
+    assert read_table(tmp_path / "gain.tsv", ["task", "base", "added", "accuracy"]).empty
+    written = (tmp_path / "gain.html").read_text()
+    assert "AD vs CN: not done, 2 people with AD." in written
+    assert "Accuracy, T1 to both" in written
 
 
 def test_somebody_who_moved_to_another_site_is_one_person() -> None:
