@@ -1,6 +1,7 @@
 """Files that are whole or absent: everything is written beside its final name, then renamed."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 
 from dualglow.errors import DualGlowError, InputError
 
@@ -36,8 +38,25 @@ def written(path: Path) -> Iterator[Path]:
         with enough_space(path):
             yield part
             os.replace(part, path)
+            _clear_earlier(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _clear_earlier(path: Path) -> None:
+    """Remove what killed processes had begun to write of `path`, which is now whole."""
+    for part in path.parent.glob(f".*.part.{glob.escape(path.name)}"):
+        process = part.name.split(".")[1]
+        if process.isdigit() and not _runs(int(process)):
+            part.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether there is such a process on this machine; a zombie was killed."""
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

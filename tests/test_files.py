@@ -1,5 +1,8 @@
 """Files are whole or absent, and a table that is not what it should be is named."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +20,24 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         raise ZeroDivisionError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_began_goes_when_the_file_is_whole(tmp_path: Path) -> None:
+    """Its own part only: not that of a process that still writes, nor of another file."""
+    path = tmp_path / "table[1].tsv"
+    code = "import os, pathlib, sys; from dualglow.files import written\n"
+    killed = f"{code}with written(pathlib.Path(sys.argv[1])) as part:\n part.touch(); os.kill(os.getpid(), 9)"
+    for name in (path, tmp_path / "table1.tsv"):
+        assert subprocess.run([sys.executable, "-c", killed, str(name)], check=False).returncode == -9
+    alive = tmp_path / f".{os.getppid()}.part.{path.name}"
+    alive.touch()
+    assert len(list(tmp_path.iterdir())) == 3
+    with written(path) as part:
+        part.touch()
+    left = {name.name.split(".part.")[-1] for name in tmp_path.iterdir() if name != alive}
+    assert left == {path.name, "table1.tsv"}
+    assert path.exists()
+    assert alive.exists()
 
 
 def test_a_part_keeps_the_ending_by_which_programs_choose_a_format(tmp_path: Path) -> None:
