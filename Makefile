@@ -1,7 +1,7 @@
 # make demo: the whole workflow on a simulated cohort.   make test: the tests.   make test-slow: those that take longer,
 # such as every robustness case of the preprocessing, for every night.   make test-slurm: those on a real SLURM, which is
 # started on this machine (as root; Debian's packages).   make benchmark: speed, memory, precision.
-# make comparison: all methods on 60 simulated people, about two hours on two cores; docs/rivals.md has its results.
+# make comparison: all methods on 60 simulated people, two to three hours on two cores; docs/rivals.md has its results.
 # Each installs what it needs first.
 PYTHON ?= python3
 SLURM ?= /tmp/dualglow-slurm
