@@ -7,14 +7,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 
 from dualglow.errors import DualGlowError, InputError
+from dualglow.processes import running
 
 INSIDE = "!/"
 """Separates what lies on disk from what is inside it: `some.zip!/ADNI/…/x.nii`, or `folder!/I123`, the DICOM slices of
@@ -44,19 +44,12 @@ def written(path: Path) -> Iterator[Path]:
 
 
 def _clear_earlier(path: Path) -> None:
-    """Remove what killed processes had begun to write of `path`, which is now whole."""
-    for part in path.parent.glob(f".*.part.{glob.escape(path.name)}"):
-        process = part.name.split(".")[1]
-        if process.isdigit() and not _runs(int(process)):
-            part.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    """Whether there is such a process on this machine; a zombie was killed."""
-    try:
-        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    """Remove what killed processes had begun to write of `path`, which is now whole; what cannot be removed stays."""
+    with suppress(OSError):
+        for part in path.parent.glob(f".*.part.{glob.escape(path.name)}"):
+            process = part.name.split(".")[1]
+            if process.isdigit() and not running(int(process)):
+                part.unlink(missing_ok=True)
 
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

@@ -40,6 +40,25 @@ def test_what_a_killed_process_began_goes_when_the_file_is_whole(tmp_path: Path)
     assert alive.exists()
 
 
+def test_a_leftover_that_cannot_be_removed_does_not_cost_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as somebody else's in a folder where each may remove only their own."""
+    path = tmp_path / "table.tsv"
+    leftover = tmp_path / ".4194999.part.table.tsv"  # above the largest number of a process
+    leftover.touch()
+
+    def refused(part: Path, missing_ok: bool = False) -> None:
+        if part == leftover:
+            raise PermissionError(part)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with written(path) as part:
+        part.write_text("whole")
+    assert path.read_text() == "whole"
+    assert leftover.exists()
+
+
 def test_a_part_keeps_the_ending_by_which_programs_choose_a_format(tmp_path: Path) -> None:
     with written(tmp_path / "image.nii.gz") as part:
         assert part.name.endswith("image.nii.gz")

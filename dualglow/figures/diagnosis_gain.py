@@ -33,7 +33,8 @@ def gain_table(gain: pd.DataFrame, classification: pd.DataFrame, simulated: bool
         "folds hold out counts with the first. p: McNemar's exact test over pairs, after Holm over the rows of a task "
         "and base. AUC within folds, its interval from a bootstrap over people." + skipped
     )
-    names = ["Task", "T1 and", "n", *(name for base in BASES for name in _names(base))]  # no task may be left to test
+    # With too few people for any task there are no rows, and the columns are still there.
+    names = ["Task", "T1 and", "n", *(name for base in BASES for name in _names(base))]
     return Table(gain, pd.DataFrame(cells, columns=names), caption, "tab:diagnosis-gain", simulated)
 
 

@@ -16,6 +16,7 @@ import psutil
 
 from dualglow.errors import InputError
 from dualglow.files import read_json, write_json
+from dualglow.processes import running
 from dualglow.status import slurm
 
 FOLDER = Path("logs", "runs")
@@ -62,7 +63,7 @@ class Run:
         if self.ended is not None:
             return False
         if self.here:
-            return _alive(self.pid, self.born)
+            return running(self.pid, self.born)
         if self.slurm_job and queue is not None:
             return queue.get(self.slurm_job) in ("RUNNING", "COMPLETING", "SUSPENDED")
         return None
@@ -99,15 +100,6 @@ def _words(value: str | list[str] | bool) -> list[str]:
     if isinstance(value, bool):
         return []
     return [value] if isinstance(value, str) else value
-
-
-def _alive(pid: int, born: float) -> bool:
-    """A process of that number may be another one, which was born at another time."""
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - born) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def begin(run: Run) -> None:
